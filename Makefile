@@ -1,0 +1,42 @@
+# Everything is set up in .venv on first use; nothing global is touched.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(CURDIR)/$(VENV)/bin
+DEMO := .demo
+
+.PHONY: setup demo test check bench lock clean
+.DELETE_ON_ERROR:
+
+setup: $(VENV)/.installed
+
+$(VENV)/.installed: requirements.lock
+	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(v < (3, 11) and f"Python 3.11 or newer is needed, and {sys.executable} is {v.major}.{v.minor}: make PYTHON=python3.12 ...")'
+	@echo "Setting up $(VENV) (several minutes and 7 GB the first time, most of it PyTorch) ..."
+	@$(PYTHON) -m venv --clear $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	@touch $@
+
+# The whole pipeline on the built-in drawn pets, in a scratch copy of the files that git knows: no network needed.
+demo: setup
+	@PATH="$(BIN):$$PATH" sh demo.sh $(DEMO)
+
+test: setup check
+	@PATH="$(BIN):$$PATH" $(BIN)/python -m pytest
+
+check: setup
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+
+bench: setup
+	@PATH="$(BIN):$$PATH" $(BIN)/python -m bench
+
+# Resolve pyproject.toml afresh: exact versions and hashes for every platform, no index address.
+lock: setup
+	@$(BIN)/python -m pip install --quiet uv
+	@$(BIN)/uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 --generate-hashes \
+		--no-emit-index-url --no-annotate --no-header --upgrade --output-file requirements.lock
+
+clean:
+	@rm -rf $(DEMO) .timings

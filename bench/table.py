@@ -1,0 +1,19 @@
+"""A row of the table: medians of pairs run in turn, so that a machine's mood hits both sides alike."""
+
+import statistics
+import time
+from collections.abc import Callable
+
+
+def compare(what: str, ours: Callable[[], object], instead: Callable[[], object], pairs: int = 3) -> None:
+    """Time both in turn, `pairs` times after a warm-up, and print medians and the median ratio."""
+    times = [(_seconds(ours), _seconds(instead)) for _ in range(pairs + 1)][1:]
+    mine, theirs = (statistics.median(each) for each in zip(*times, strict=True))
+    ratio = statistics.median(b / a for a, b in times)
+    print(f"{what:44} {mine:10.2f} s {theirs:10.2f} s {ratio:7.1f}x", flush=True)
+
+
+def _seconds(function: Callable[[], object]) -> float:
+    start = time.perf_counter()
+    function()
+    return time.perf_counter() - start

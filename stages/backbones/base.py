@@ -1,0 +1,46 @@
+"""What a backbone is: a pretrained network, cut where its features are."""
+
+import pickle  # only for the name of the error that weights_only=True raises
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from stages.errors import UserError
+from stages.images.preprocessing import Preprocessing
+
+
+@dataclass(frozen=True)
+class Backbone:
+    """A frozen network as a feature extractor.
+
+    ``features``: normalized images [n, 3, crop, crop] to vectors [n, dimensions]. ``classifier``: those
+    vectors to ImageNet's 1,000 logits, or None where the features are not the classifier's input.
+    ``layer`` says in words what the features are; ``weights_sha256`` is the sum of the weights' file.
+    """
+
+    name: str
+    features: nn.Module
+    classifier: nn.Module | None
+    layer: str
+    preprocessing: Preprocessing
+    weights_file: str
+    weights_sha256: str
+
+    @property
+    def dimensions(self) -> int:
+        """Length of one feature vector."""
+        size = self.preprocessing.crop
+        device = next(self.features.parameters()).device
+        with torch.inference_mode():
+            return self.features(torch.zeros(1, 3, size, size, device=device)).shape[1]
+
+
+def load_weights(network: nn.Module, file: Path) -> None:
+    """Load a file of weights, tensors only; UserError where the file is not this network's weights."""
+    try:
+        network.load_state_dict(torch.load(file, map_location="cpu", weights_only=True))
+    except (RuntimeError, ValueError, KeyError, EOFError, OSError, pickle.UnpicklingError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise UserError(f"{file} does not hold weights of {type(network).__name__}: {reason}") from None

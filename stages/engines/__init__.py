@@ -1,0 +1,1 @@
+"""How a backbone runs fast on a device."""

@@ -1,0 +1,21 @@
+"""What a person can mend is said in one or two lines; everything else keeps its traceback."""
+
+import difflib
+from collections.abc import Iterable
+
+
+class UserError(Exception):
+    """Something outside the program is wrong: the message says what, where, and what to do about it."""
+
+
+def nearest(name: str, known: Iterable[str], how_many: int = 3) -> str:
+    """The names closest to a mistyped one, as the end of a message: ``did you mean 'knn'?``.
+
+    Where nothing is close, all names are listed, up to a dozen.
+    """
+    names = sorted(known)
+    close = difflib.get_close_matches(name.lower(), names, n=how_many, cutoff=0.6)
+    if close:
+        return "did you mean " + " or ".join(repr(each) for each in close) + "?"
+    shown = ", ".join(names[:12]) + (", ..." if len(names) > 12 else "")
+    return f"known are: {shown}" if names else "none is known"

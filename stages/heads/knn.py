@@ -1,0 +1,57 @@
+"""Nearest neighbours by cosine; a neighbour's vote weighs exp(cosine / 0.07).
+
+Wu, Xiong, Yu, Lin: Unsupervised feature learning via non-parametric instance discrimination, CVPR 2018.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from pydantic import Field, PositiveInt
+from torch.nn import functional
+
+from stages.heads.base import Examples, Head, Trial, unit
+from stages.params import Section
+
+SHARPNESS = 0.07
+FLOOR = 1e-6  # the share of votes given to a class without any, so that its log-probability is finite
+CHUNK = 4096  # images compared at a time
+
+
+class NearestNeighbours(Head):
+    """Weighted k-nearest-neighbour classifier."""
+
+    class Settings(Section):
+        """The section ``train.knn`` of params.yaml."""
+
+        neighbours: list[PositiveInt] = Field(min_length=1)
+
+    @staticmethod
+    def trials(
+        train: Examples, validation: Examples, classes: int, settings: Settings, seed: int
+    ) -> Iterator[Trial]:
+        """One trial a number of neighbours; numbers beyond the training images are left out."""
+        for neighbours in settings.neighbours:
+            if neighbours <= len(train):
+                tensors = NearestNeighbours.fit(train, classes, setting := {"neighbours": neighbours}, seed)
+                yield Trial(setting, NearestNeighbours.logits(tensors, validation.features))
+
+    @staticmethod
+    def fit(examples: Examples, classes: int, setting: dict[str, Any], seed: int) -> dict[str, torch.Tensor]:
+        """The images themselves, of unit length in float16, and their labels, one-hot [n, classes]."""
+        return {
+            "features": unit(examples.features).half(),
+            "votes": functional.one_hot(examples.labels, classes).float(),
+            "neighbours": torch.tensor(setting["neighbours"]),
+        }
+
+    @staticmethod
+    def logits(tensors: dict[str, torch.Tensor], features: torch.Tensor) -> torch.Tensor:
+        """Logarithm of each class's share of the votes."""
+        known, votes, neighbours = tensors["features"].float(), tensors["votes"], int(tensors["neighbours"])
+        shares = []
+        for chunk in unit(features).split(CHUNK):
+            cosine, nearest = (chunk @ known.T).topk(neighbours)
+            weight = functional.softmax(cosine / SHARPNESS, dim=1)  # [n, neighbours]
+            shares.append((weight.unsqueeze(2) * votes[nearest]).sum(1))
+        return torch.cat(shares).clamp_min(FLOOR).log()

@@ -1,0 +1,1 @@
+"""How good a classifier is: metrics, their intervals, and the tables behind the charts."""

@@ -1,0 +1,133 @@
+"""Metrics of a classifier from its probabilities [n, k] and the labels [n] in 0..k-1.
+
+Every headline metric is a function of how often each image counts. With each once, it is the metric itself; a
+bootstrap sample is another row of counts, so that a thousand samples are a few matrix products.
+"""
+
+import numpy as np
+import pandas as pd
+
+BINS = 15  # of confidence, for the calibration error
+LEAST = 1e-12  # a probability of zero for the truth would make the log-likelihood infinite
+Z = 1.959964  # of the normal distribution, for 95%
+
+
+def headline(probabilities: np.ndarray, labels: np.ndarray) -> dict[str, float]:
+    """The headline metrics: top1, top5 (where there are more than 5 classes), mean_per_class_accuracy,
+    macro_f1, nll (nats) and ece.
+    """
+    once = np.ones((1, len(labels)))
+    return {name: float(values[0]) for name, values in weighted(probabilities, labels, once).items()}
+
+
+def weighted(probabilities: np.ndarray, labels: np.ndarray, counts: np.ndarray) -> dict[str, np.ndarray]:
+    """Each headline metric [b] for each row of ``counts`` [b, n], which says how often an image counts.
+
+    Mean per-class accuracy is over the classes that occur. Macro F1 is over the classes that occur or are
+    guessed, as scikit-learn has it. The calibration error has 15 bins of equal width (Guo, Pleiss, Sun,
+    Weinberger: On calibration of modern neural networks, ICML 2017). Raises ValueError for labels that are
+    not in 0..k-1 or no image at all.
+    """
+    _check(probabilities, labels)
+    classes = probabilities.shape[1]
+    total = counts.sum(1)
+    guess = probabilities.argmax(1)
+    correct = (guess == labels).astype(float)
+    of_class, of_guess = np.eye(classes)[labels], np.eye(classes)[guess]
+
+    true = counts @ of_class  # [b, k]: images of each class
+    guessed = counts @ of_guess
+    hits = counts @ (of_class * correct[:, None])
+    truth = probabilities[np.arange(len(labels)), labels]
+    gap = probabilities.max(1) - correct
+    in_bin = np.eye(BINS)[_bins(probabilities.max(1))]
+    metrics = {"top1": counts @ correct / total}
+    if classes > 5:
+        metrics["top5"] = counts @ (_rank(probabilities, labels) < 5) / total
+    metrics["mean_per_class_accuracy"] = _mean(hits, true, where=true > 0)
+    metrics["macro_f1"] = _mean(2 * hits, true + guessed, where=true + guessed > 0)
+    metrics["nll"] = counts @ -np.log(np.maximum(truth, LEAST)) / total
+    metrics["ece"] = np.abs(counts @ (in_bin * gap[:, None])).sum(1) / total
+    return metrics
+
+
+def confusion_matrix(probabilities: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """Images [k, k] by truth (rows) and guess (columns)."""
+    _check(probabilities, labels)
+    classes = probabilities.shape[1]
+    cells = labels * classes + probabilities.argmax(1)
+    return np.bincount(cells, minlength=classes**2).reshape(classes, classes)
+
+
+def confused_pairs(confusion: np.ndarray, classes: list[str], most: int) -> pd.DataFrame:
+    """The off-diagonal cells with most images: actual, predicted, images, share of the actual class."""
+    off = confusion * (1 - np.eye(len(classes), dtype=confusion.dtype))
+    rows, columns = np.nonzero(off)
+    names = np.array(classes, dtype=object)
+    table = pd.DataFrame(
+        {
+            "actual": names[rows],
+            "predicted": names[columns],
+            "images": off[rows, columns],
+            "share": off[rows, columns] / confusion.sum(1)[rows],
+        }
+    )
+    order = ["images", "share", "actual", "predicted"]
+    return table.sort_values(order, ascending=[False, False, True, True], ignore_index=True).head(most)
+
+
+def per_class(probabilities: np.ndarray, labels: np.ndarray, classes: list[str]) -> pd.DataFrame:
+    """Accuracy of each class that occurs, with its 95% interval: label, accuracy, low, high, images.
+
+    The interval is Wilson's (Probable inference, 1927), which Brown, Cai and DasGupta recommend for small n
+    (Interval estimation for a binomial proportion, 2001).
+    """
+    confusion = confusion_matrix(probabilities, labels)
+    images = confusion.sum(1)
+    present = images > 0
+    n, hits = images[present], confusion.diagonal()[present]
+    accuracy = hits / n
+    centre = (accuracy + Z**2 / (2 * n)) / (1 + Z**2 / n)
+    half = Z / (1 + Z**2 / n) * np.sqrt(accuracy * (1 - accuracy) / n + Z**2 / (4 * n**2))
+    return pd.DataFrame(
+        {
+            "label": np.array(classes, dtype=object)[present],
+            "accuracy": accuracy,
+            "low": np.maximum(centre - half, 0),
+            "high": np.minimum(centre + half, 1),
+            "images": n,
+        }
+    )
+
+
+def reliability(probabilities: np.ndarray, labels: np.ndarray, bins: int = BINS) -> pd.DataFrame:
+    """Mean confidence and accuracy in each bin of confidence that holds any image, and how many it holds."""
+    _check(probabilities, labels)
+    confidence = probabilities.max(1)
+    table = pd.DataFrame({"confidence": confidence, "accuracy": probabilities.argmax(1) == labels})
+    grouped = table.groupby(_bins(confidence, bins))
+    return grouped.mean().assign(images=grouped.size()).reset_index(drop=True)
+
+
+def _check(probabilities: np.ndarray, labels: np.ndarray) -> None:
+    if len(labels) == 0 or len(labels) != len(probabilities):
+        raise ValueError(f"{len(probabilities)} rows of probabilities for {len(labels)} labels")
+    if labels.min() < 0 or labels.max() >= probabilities.shape[1]:
+        raise ValueError(f"labels must be in 0..{probabilities.shape[1] - 1}")
+
+
+def _rank(probabilities: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """How many classes come before the truth; of equally likely ones, the lower index comes first."""
+    truth = probabilities[np.arange(len(labels)), labels][:, None]
+    before = np.arange(probabilities.shape[1]) < labels[:, None]
+    return ((probabilities > truth) | ((probabilities == truth) & before)).sum(1)
+
+
+def _bins(confidence: np.ndarray, bins: int = BINS) -> np.ndarray:
+    """The bin of each confidence: bin i holds (i / bins, (i + 1) / bins]."""
+    return np.clip(np.ceil(confidence * bins).astype(int) - 1, 0, bins - 1)
+
+
+def _mean(parts: np.ndarray, wholes: np.ndarray, where: np.ndarray) -> np.ndarray:
+    ratios = np.divide(parts, wholes, out=np.zeros_like(wholes, dtype=float), where=where)
+    return ratios.sum(1) / where.sum(1)

@@ -1,0 +1,79 @@
+"""A workspace of its own for tests that run the pipeline as a user does: real git, DVC and commands."""
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+SHARED = ROOT.parent / "shared" / "data"
+PROJECT = ("stages", "params.yaml", "dvc.yaml", ".dvcignore", ".gitignore")
+
+
+@dataclass
+class Workspace:
+    """A scratch copy of the project."""
+
+    path: Path
+
+    def run(self, *command: str, fails: bool = False) -> str:
+        """Run a command there; return what it printed. ``python`` and ``dvc`` are this environment's."""
+        environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+        done = subprocess.run(
+            command,
+            cwd=self.path,
+            env=environment,
+            text=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+        )
+        assert (done.returncode != 0) == fails, done.stdout
+        return done.stdout
+
+    def set_params(self, *assignments: str) -> None:
+        """Change params.yaml as a user would."""
+        self.run("python", "-m", "stages.params", *assignments)
+
+
+def stages_run(output: str) -> set[str]:
+    """The stages that a `dvc repro` ran, by its output."""
+    return {line.split("'")[1] for line in output.splitlines() if line.startswith("Running stage")}
+
+
+@pytest.fixture(scope="session")
+def new_workspace(tmp_path_factory: pytest.TempPathFactory) -> Callable[[], Workspace]:
+    """Makes a workspace: what git knows of the project, committed, and DVC's own settings."""
+
+    def make() -> Workspace:
+        path = tmp_path_factory.mktemp("workspace")
+        for name in PROJECT:
+            source = ROOT / name
+            if source.is_dir():
+                shutil.copytree(source, path / name, ignore=shutil.ignore_patterns("__pycache__"))
+            else:
+                shutil.copy(source, path)
+        (path / ".dvc").mkdir()
+        shutil.copy(ROOT / ".dvc" / "config", path / ".dvc")
+        shutil.copy(ROOT / ".dvc" / ".gitignore", path / ".dvc")
+        workspace = Workspace(path)
+        workspace.run("git", "init", "-q")
+        workspace.run("git", "config", "user.email", "test@example.org")
+        workspace.run("git", "config", "user.name", "test")
+        workspace.run("git", "add", "-A")
+        workspace.run("git", "commit", "-qm", "the project")
+        return workspace
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """The folder of real pictures; a test that asks for it is skipped where it is not there."""
+    if not SHARED.is_dir():
+        pytest.skip("needs the real pictures in ../shared/data, which are not here")
+    return SHARED

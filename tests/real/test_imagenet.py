@@ -1,0 +1,50 @@
+"""That a backbone is fed the way it was trained: ImageNet photographs, by embed's own decoding and engine."""
+
+import tarfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from stages.backbones.build import build
+from stages.engines.eager import Engine, Precision
+from stages.images.batches import batches
+
+
+@pytest.fixture(scope="module")
+def photographs(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    folder = tmp_path_factory.mktemp("imagenet")
+    with tarfile.open(shared / "imagenet-check.tar.gz") as archive:
+        archive.extractall(folder, filter="data")
+    return sorted(folder.rglob("*.jpg"))
+
+
+def embed(name: str, files: list[Path], precision: Precision, views: int = 1) -> torch.Tensor:
+    engine = Engine(build(name, Path("weights")), "cpu", precision)
+    images = batches(files, engine.preprocessing, views, engine.batch_size)
+    return torch.from_numpy(np.concatenate(list(engine.run(images))))
+
+
+def top1(name: str, features: torch.Tensor, files: list[Path]) -> float:
+    classifier = build(name, Path("weights")).classifier
+    assert classifier is not None
+    truth = torch.tensor([int(file.name.split("_")[0]) for file in files])
+    return float((classifier(features).argmax(1) == truth).float().mean())
+
+
+@pytest.mark.parametrize(
+    ("name", "least"),
+    [("efficientnet_lite0", 0.88), ("efficientnet_lite1", 0.89), ("efficientnet_lite2", 0.90)],
+)
+def test_names_the_photographs(name: str, least: float, photographs: list[Path]) -> None:
+    full = embed(name, photographs, "float32")
+    half = embed(name, photographs, "bfloat16")
+    assert top1(name, full, photographs) >= least
+    assert top1(name, half, photographs) >= least
+    assert torch.nn.functional.cosine_similarity(full, half).mean() >= 0.999
+
+
+def test_two_views_are_no_worse(photographs: list[Path]) -> None:
+    features = embed("efficientnet_lite0", photographs, "float32", views=2)
+    assert top1("efficientnet_lite0", features, photographs) >= 0.88
