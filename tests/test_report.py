@@ -99,7 +99,8 @@ def test_a_missing_evaluation_is_named_with_what_to_do(workspace: Path) -> None:
 def test_labels_names_and_reasons_are_escaped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     species = breeds() | {NASTY: "dog", "a|b": NASTY}
     images = {
-        "listed": 2, "usable": 1, "train": 1, "val": 1, "test": 1, "duplicates_across_splits": [[NASTY, NASTY]],
+        "listed": 2, "usable": 1, "train": 1, "val": 1, "test": 1,
+        "duplicates_across_splits": [[NASTY, NASTY]],
         "unreadable": [{"image_id": NASTY, "reason": NASTY}],
     }  # fmt: skip
     archives = [{"name": NASTY, "url": "a|b", "md5": NASTY, "bytes": 1}]
