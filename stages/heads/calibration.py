@@ -49,4 +49,5 @@ def calibrate(logits: torch.Tensor, labels: torch.Tensor, counts: np.ndarray) ->
 
     bounds = [(np.log(1e-3), np.log(1e2)), (0, 1)]
     found = minimize(loss, (0.0, 0.0), bounds=bounds, method="Powell", options={"xtol": 1e-4, "ftol": 1e-8})
-    return calibration(*map(float, found.x))
+    logarithm, strength = map(float, found.x)
+    return calibration(logarithm, strength if np.ptp(counts) else 0.0)  # with equal counts it has no effect

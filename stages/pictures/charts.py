@@ -159,7 +159,7 @@ def confusion_matrix(labels: Sequence[str], species: Sequence[str], counts: np.n
         *drawing,
         class_="matrix",
         viewBox=f"0 0 {_short(size)} {_short(size)}",
-        style=f"max-width: {_short(size)}px; min-width: min({_short(size)}px, 42rem)",
+        style=f"max-width: {_short(size)}px; min-width: min({_short(size)}px, 34rem)",
         role="img",
         tabindex=0,
         data_classes=k,
