@@ -10,7 +10,7 @@ DEMO := .demo
 setup: $(VENV)/.installed
 
 $(VENV)/.installed: requirements.lock
-	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(v < (3, 11) and f"Python 3.11 or newer is needed, and {sys.executable} is {v.major}.{v.minor}: make PYTHON=python3.12 ...")'
+	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(v < (3, 11, 4) and f"Python 3.11.4 or newer is needed, and {sys.executable} is {v.major}.{v.minor}.{v.micro}: make PYTHON=python3.12 ..." or 0)'
 	@echo "Setting up $(VENV) (several minutes and 7 GB the first time, most of it PyTorch) ..."
 	@$(PYTHON) -m venv --clear $(VENV)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock

@@ -5,7 +5,7 @@ set -eu
 scratch=$1
 mkdir -p "$scratch"
 # What an earlier demo made stays, so that a second one runs only what has changed.
-git ls-files -z --cached --others --exclude-standard | xargs -0 cp --parents -t "$scratch"
+git ls-files -z --cached --others --exclude-standard | tar --null -T - -cf - | tar -xf - -C "$scratch"
 cd "$scratch"
 [ -d .git ] || git init -q
 python -m stages.params 'run.datasets=[sample]' 'run.backbones=[efficientnet_lite0]' 'run.heads=[linear, knn, prototype]'

@@ -34,13 +34,13 @@ def open_door(main: Callable[..., None]) -> None:
     except BrokenPipeError:
         os._exit(1)
     TIMINGS.mkdir(exist_ok=True)
-    peak_kib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)
     write_json(
         TIMINGS / ("@".join([stage, *(["-".join(arguments.values())] if arguments else [])]) + ".json"),
         {
             "stage": stage,
             **arguments,
             "seconds": round(time.monotonic() - started, 2),
-            "peak_mib": round(peak_kib / 1024),
+            "peak_mib": round(peak),
         },
     )
