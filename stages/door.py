@@ -2,7 +2,6 @@
 
 import argparse
 import inspect
-import os
 import resource
 import sys
 import time
@@ -31,8 +30,8 @@ def open_door(main: Callable[..., None]) -> None:
         main(**arguments)
     except UserError as error:
         sys.exit(f"{stage}: {error}")
-    except BrokenPipeError:
-        os._exit(1)
+    except KeyboardInterrupt:
+        sys.exit(f"{stage}: stopped; what stood before is untouched")
     TIMINGS.mkdir(exist_ok=True)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)
     write_json(

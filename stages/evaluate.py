@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import torch
 from PIL import Image
-from pydantic import PositiveInt
+from pydantic import NonNegativeInt, PositiveInt
 from safetensors.torch import load_file
 
 from stages import params
@@ -30,7 +30,7 @@ class Settings(Section):
     """The section ``evaluate`` of params.yaml."""
 
     bootstrap: PositiveInt
-    mistakes: int
+    mistakes: NonNegativeInt
 
 
 def main(dataset: str, backbone: str, head: str) -> None:

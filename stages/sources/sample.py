@@ -1,6 +1,7 @@
 """The built-in sample: drawn cats and dogs in the Pets' official layout; not photographs."""
 
 import os
+import signal
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
@@ -40,9 +41,11 @@ class Sample(Source):
         annotations.mkdir()
         wanted = [(breed, number) for breed in range(len(BREEDS)) for number in range(settings.per_breed)]
         save = partial(_save, images, settings.size, settings.seed)
-        context = get_context("spawn")  # a fork would copy the threads' locks of whoever called
+        context = get_context("spawn")  # a fork would copy the locks of the caller's threads
         with (
-            ProcessPoolExecutor(os.cpu_count(), mp_context=context) as pool,
+            ProcessPoolExecutor(
+                os.cpu_count(), context, signal.signal, (signal.SIGINT, signal.SIG_IGN)
+            ) as pool,
             bar(len(wanted), "drawing pets") as progress,
         ):
             for _ in pool.map(save, wanted, chunksize=16):
