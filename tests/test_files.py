@@ -24,6 +24,7 @@ def test_what_stood_before_stays_until_the_new_is_whole(tmp_path: Path, folder: 
         make(temporary, "new")
         raise RuntimeError
     assert text() == "old"
+    assert [each.name for each in tmp_path.iterdir()] == ["out"]
     with whole(path) as temporary:
         make(temporary, "new")
         assert text() == "old"

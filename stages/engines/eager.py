@@ -95,8 +95,8 @@ class Engine:
     def _features(self, batch: torch.Tensor) -> torch.Tensor:
         """Features [n, d] of at most ``batch_size`` images.
 
-        The network always sees a full batch, filled up with black, because kernels differ with its size: so
-        an image's features don't hang on how many others came with it.
+        The network always sees a full batch, filled up with black, because kernels may differ with its
+        size, on a GPU above all: so an image's features don't hang on how many others came with it.
         """
         full = torch.zeros(self.batch_size, *batch.shape[1:], dtype=torch.uint8)
         full[: len(batch)] = batch

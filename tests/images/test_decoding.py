@@ -33,7 +33,7 @@ def test_lossless_formats_give_their_pixels(kind: str) -> None:
 @pytest.mark.parametrize("mode", ["L", "P", "1", "CMYK", "LA", "RGBA", "I;16", "I", "F", "YCbCr"])
 def test_every_mode_becomes_rgb(mode: str) -> None:
     if mode == "I;16":
-        grey = np.asarray(gradient().convert("L")).astype(np.uint16) * 257
+        grey = np.asarray(gradient().convert("L")).astype(np.uint16) * 256
         image = Image.fromarray(grey)
     else:
         image = gradient().convert(mode)

@@ -66,6 +66,14 @@ def test_calibration_error_bin_by_bin(given_case: tuple[np.ndarray, np.ndarray])
     assert gaps == pytest.approx(expected)
 
 
+def test_bins_of_low_confidence_are_apart() -> None:
+    """Guesses at 0.05, all wrong, and at 0.1, all right: gaps of 0.05 and 0.9, not their mean."""
+    low, high = np.full(40, 0.95 / 39), np.full(40, 0.9 / 39)
+    low[0], high[0] = 0.05, 0.1
+    labels = np.array([1, 0])
+    assert metrics.headline(np.stack([low, high]), labels)["ece"] == pytest.approx((0.05 + 0.9) / 2)
+
+
 @settings(max_examples=40, deadline=None)
 @given(cases, st.integers(0, 1000))
 def test_a_count_is_an_image_that_often(given_case: tuple[np.ndarray, np.ndarray], seed: int) -> None:
