@@ -4,15 +4,19 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from playwright.sync_api import Browser, sync_playwright
 
 ROOT = Path(__file__).parent.parent
 SHARED = ROOT.parent / "shared" / "data"
-PROJECT = ("stages", "params.yaml", "dvc.yaml", ".dvcignore", ".gitignore")
+PROJECT = ("stages", "flows", "params.yaml", "dvc.yaml", ".dvcignore", ".gitignore")
+CHROMIUM = next(
+    (path for path in map(Path, ("/usr/bin/chromium", "/usr/bin/chromium-browser")) if path.exists()), None
+)
 
 
 @dataclass
@@ -77,3 +81,14 @@ def shared() -> Path:
     if not SHARED.is_dir():
         pytest.skip("needs the real pictures in ../shared/data, which are not here")
     return SHARED
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """A real browser for the pages; a test that asks for it is skipped where there is none."""
+    if CHROMIUM is None:
+        pytest.skip("no chromium on this machine (`apt-get install chromium`)")
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield chromium
+        chromium.close()

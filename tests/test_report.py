@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page
 
 from stages import report
 from stages.errors import UserError
@@ -19,9 +19,6 @@ from tests.pictures.generated import breeds, probabilities, provenance, write_ev
 BACKBONES = ("resnet18", "efficientnet_lite0")
 HEADS = ("linear", "knn")
 EACH = 12  # test images of a class
-CHROMIUM = next(
-    (path for path in map(Path, ("/usr/bin/chromium", "/usr/bin/chromium-browser")) if path.exists()), None
-)
 NASTY = '<script>document.title="caught"</script>'
 
 
@@ -210,16 +207,6 @@ def test_the_door_starts_without_torch() -> None:
 
 
 # In a browser
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    if CHROMIUM is None:
-        pytest.skip("no chromium on this machine (`apt-get install chromium`)")
-    with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield chromium
-        chromium.close()
 
 
 @pytest.fixture(scope="module")

@@ -3,9 +3,11 @@
 import hashlib
 import json
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 
 import pytest
+from statsmodels.stats.contingency_tables import mcnemar
 
 from tests.conftest import Workspace
 
@@ -21,6 +23,26 @@ def md5(file: Path) -> str:
     return hashlib.md5(file.read_bytes()).hexdigest()
 
 
+@pytest.fixture(scope="module")
+def reported(shared: Path, new_workspace: Callable[[], Workspace]) -> Callable[[str], Workspace]:
+    """Makes a workspace where a data set was run from archives to report; the same one when asked again."""
+
+    @cache
+    def run(name: str) -> Workspace:
+        workspace = new_workspace()
+        archives = {each: shared / name / f"{each}.tar.gz" for each in ("images", "annotations")}
+        workspace.set_params(
+            "run.backbones=[efficientnet_lite0]",
+            "run.heads=[linear]",
+            *(f"datasets.oxford-iiit-pet.{each}.url={file}" for each, file in archives.items()),
+            *(f"datasets.oxford-iiit-pet.{each}.md5={md5(file)}" for each, file in archives.items()),
+        )
+        workspace.run("dvc", "repro")
+        return workspace
+
+    return run
+
+
 @pytest.mark.parametrize(("name", "top1", "per_class", "species"), PROMISED)
 def test_archives_to_report(
     name: str,
@@ -28,17 +50,9 @@ def test_archives_to_report(
     per_class: float,
     species: float,
     shared: Path,
-    new_workspace: Callable[[], Workspace],
+    reported: Callable[[str], Workspace],
 ) -> None:
-    workspace = new_workspace()
-    archives = {each: shared / name / f"{each}.tar.gz" for each in ("images", "annotations")}
-    workspace.set_params(
-        "run.backbones=[efficientnet_lite0]",
-        "run.heads=[linear]",
-        *(f"datasets.oxford-iiit-pet.{each}.url={file}" for each, file in archives.items()),
-        *(f"datasets.oxford-iiit-pet.{each}.md5={md5(file)}" for each, file in archives.items()),
-    )
-    workspace.run("dvc", "repro")
+    workspace = reported(name)
     folder = workspace.path / "evaluations/oxford-iiit-pet/efficientnet_lite0/linear"
     metrics = json.loads((folder / "metrics.json").read_text())
     print(name, metrics)
@@ -47,5 +61,37 @@ def test_archives_to_report(
     assert metrics["species"]["top1"] >= species
     page = (workspace.path / "reports/index.html").read_text()
     assert f"{100 * metrics['breed']['top1']:.1f}" in page
-    assert md5(archives["images"]) in page
+    assert md5(shared / name / "images.tar.gz") in page
     assert "up to date" in workspace.run("dvc", "repro")
+
+
+def test_lite0_against_lite2(reported: Callable[[str], Workspace]) -> None:
+    """Two commits of the subset that differ in the backbone get a verdict with its interval."""
+    workspace = reported("oxford-iiit-pet-subset")
+    commit(workspace, "lite0")
+    workspace.set_params("run.backbones=[efficientnet_lite2]")
+    workspace.run("dvc", "repro", "evaluate")
+    commit(workspace, "lite2")
+    print(workspace.run(*COMPARE, "lite0", "lite2", "--json", "found.json", "--page", "page.html"))
+    found = json.loads((workspace.path / "found.json").read_text())
+    (pair,) = found["pairs"]
+    assert pair["images"] == 1417
+    top1, *_ = pair["tests"]
+    gained, lost = len(pair["gained"]), len(pair["lost"])
+    low, high = top1["interval"]
+    assert low < top1["new"] - top1["old"] < high
+    assert top1["new"] - top1["old"] == pytest.approx((gained - lost) / 1417)
+    assert top1["p"] == pytest.approx(mcnemar([[0, lost], [gained, 0]], exact=True).pvalue)
+    assert top1["verdict"] in ("better", "worse", "no more than chance")
+    page = (workspace.path / "page.html").read_text()
+    assert page.count("data:image/jpeg") == min(24, gained) + min(24, lost)
+    assert "not in this workspace" not in page
+
+
+COMPARE = ("python", "-m", "flows.compare")
+
+
+def commit(workspace: Workspace, tag: str) -> None:
+    workspace.run("git", "add", "-A")
+    workspace.run("git", "commit", "-qm", tag)
+    workspace.run("git", "tag", tag)

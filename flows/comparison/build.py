@@ -1,0 +1,120 @@
+"""Build a comparison: read both revisions, pair their combinations, test each pair, correct for all tests."""
+
+from dataclasses import replace
+
+import pandas as pd
+
+from flows import revisions
+from flows.comparison import gallery
+from flows.comparison.pairing import Pairing, chosen, pair
+from flows.comparison.result import Comparison, Pair
+from flows.comparison.verdicts import UnpairableError, corrected, paired
+from flows.revisions import WORKSPACE, MissingError, Revision
+from stages.errors import UserError
+
+PICTURES = 24  # gained, and as many lost, shown of each pair
+SAMPLES = 1000  # of the bootstrap, where params.yaml does not say
+
+
+def build(
+    old: str,
+    new: str | None = None,
+    old_model: str | None = None,
+    new_model: str | None = None,
+    pictures: bool = False,
+) -> Comparison:
+    """Compare two revisions, ``new`` being the workspace where it is None.
+
+    ``old_model`` and ``new_model`` pick one combination of each; ``pictures`` says whether to look for those
+    of gained and lost images. Raises UserError where nothing can be compared.
+    """
+    with revisions.opened(old) as before, revisions.opened(new or WORKSPACE) as after:
+        pairings = _pairings(before, after, old_model, new_model)
+        samples = int(after.params.get("evaluate", {}).get("bootstrap", SAMPLES))
+        seed = int(after.params.get("seed", 0))
+        pairs = [_compared(each, before, after, samples, seed, pictures) for each in pairings]
+        all_asked = old_model is None and new_model is None
+        return Comparison(
+            old=str(before),
+            new=str(after),
+            pairs=_corrected(pairs),
+            only_old=sorted(set(before.metrics) - {each.old for each in pairings}) if all_asked else [],
+            only_new=sorted(set(after.metrics) - {each.new for each in pairings}) if all_asked else [],
+            params=revisions.params_changed(before, after),
+            notes=_notes(before, after),
+            samples=samples,
+        )
+
+
+def _pairings(
+    before: Revision, after: Revision, old_model: str | None, new_model: str | None
+) -> list[Pairing]:
+    for each in (before, after):
+        if not each.metrics:
+            raise UserError(
+                f"{each} has no metrics: nothing was evaluated there, or evaluations/ was not committed."
+            )
+    if old_model is None and new_model is None:
+        found = pair(list(before.metrics), list(after.metrics))
+    else:
+        of_old = chosen(old_model or new_model or "", before.metrics, str(before))
+        of_new = chosen(new_model or old_model or "", after.metrics, str(after))
+        found = [Pairing(of_old, of_new, "")]
+    if before.commit == after.commit and all(each.old == each.new for each in found):
+        raise UserError(
+            f"OLD and NEW are both {after}; name two revisions, "
+            "or two combinations by --old-model and --new-model."
+        )
+    if not found:
+        raise UserError(
+            f"no combination of {before} ({_listed(before)}) belongs to one of {after} ({_listed(after)}); "
+            "name two by --old-model and --new-model."
+        )
+    return found
+
+
+def _listed(revision: Revision) -> str:
+    names = list(map(str, revision.metrics))
+    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+
+
+def _compared(
+    pairing: Pairing, before: Revision, after: Revision, samples: int, seed: int, pictures: bool
+) -> Pair:
+    sides = (after, pairing.new), (before, pairing.old)
+    compared = Pair(
+        pairing=pairing,
+        old_metrics=before.metrics[pairing.old],
+        new_metrics=after.metrics[pairing.new],
+        drawn=any(revision.drawn(of.dataset) for revision, of in sides),
+    )
+    try:
+        result = paired(before.predictions(pairing.old), after.predictions(pairing.new), samples, seed)
+    except MissingError as error:
+        return replace(compared, missing=str(error))
+    except UnpairableError as error:
+        return replace(compared, missing=str(error), unpairable=True)
+    catalogs = gallery.catalogs(*((revision, of.dataset) for revision, of in sides))
+    if len(catalogs) == 2:
+        other = gallery.other_pictures(result.images["image_id"], *(catalog for *_, catalog in catalogs))
+        compared = replace(compared, other_pictures=other)
+    if pictures:
+        shown = pd.concat([result.gained.head(PICTURES), result.lost.head(PICTURES)])
+        compared = replace(compared, pictures=gallery.thumbnails(shown["image_id"], catalogs))
+    return replace(compared, paired=result)
+
+
+def _corrected(pairs: list[Pair]) -> list[Pair]:
+    """All tests of the comparison corrected together for how many they are."""
+    if all(each.unpairable for each in pairs):
+        raise UserError(f"{pairs[0].title}: {pairs[0].missing}.")
+    results = iter(corrected([each.paired for each in pairs if each.paired]))
+    return [replace(each, paired=next(results)) if each.paired else each for each in pairs]
+
+
+def _notes(before: Revision, after: Revision) -> list[str]:
+    return [
+        f"In {each}, {', '.join(each.not_run)} changed after the pipeline ran; its results are of before."
+        for each in (before, after)
+        if each.not_run
+    ]

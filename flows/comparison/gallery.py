@@ -1,0 +1,54 @@
+"""The pictures of gained and lost images, from whichever revision still has them."""
+
+import base64
+import io
+from collections.abc import Iterable
+
+import pandas as pd
+from PIL import Image
+
+from flows.revisions import MissingError, Revision
+from stages.images.decoding import decode
+
+SIZE = 192  # longest side of a thumbnail, pixels
+
+
+def catalogs(*sides: tuple[Revision, str]) -> list[tuple[Revision, str, pd.DataFrame]]:
+    """Each revision and data set with its catalog, those left out whose catalog can't be had."""
+    found = []
+    for revision, dataset in sides:
+        try:
+            found.append((revision, dataset, revision.catalog(dataset)))
+        except MissingError:
+            continue
+    return found
+
+
+def other_pictures(image_ids: pd.Series, old: pd.DataFrame, new: pd.DataFrame) -> int:
+    """How many images have other bytes in the new catalog than in the old one."""
+    before, after = (each["sha256"].reindex(image_ids) for each in (old, new))
+    return int((before != after).sum())
+
+
+def thumbnails(image_ids: Iterable[str], found: list[tuple[Revision, str, pd.DataFrame]]) -> dict[str, str]:
+    """Base64 JPEG by image_id. A picture that no revision has, in workspace, cache or remote, is left out."""
+    made = {}
+    for image_id in image_ids:
+        for revision, dataset, catalog in found:
+            if image_id not in catalog.index:
+                continue
+            try:
+                data = revision.picture(dataset, str(catalog.at[image_id, "path"]))
+            except MissingError:
+                continue
+            made[image_id] = _thumbnail(data)
+            break
+    return made
+
+
+def _thumbnail(data: bytes) -> str:
+    image = Image.fromarray(decode(data).pixels)
+    image.thumbnail((SIZE, SIZE), Image.Resampling.LANCZOS)
+    file = io.BytesIO()
+    image.save(file, "JPEG", quality=82)
+    return base64.b64encode(file.getvalue()).decode("ascii")

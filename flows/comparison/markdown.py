@@ -1,0 +1,115 @@
+"""A comparison in Markdown, fit for a pull request and for a Prefect artifact."""
+
+import html
+import re
+
+from flows.comparison.result import (
+    Comparison,
+    Pair,
+    correction,
+    difference,
+    interval,
+    movement,
+    p_value,
+    signed,
+    value,
+)
+from flows.comparison.verdicts import BETTER, CHANCE, WORSE
+
+MOVED = 10  # classes named
+NAMED = 40  # gained and lost images named
+MARKS = {BETTER: "▲ better", WORSE: "▼ worse", CHANCE: CHANCE}
+
+
+def render(comparison: Comparison) -> str:
+    """The verdict, a table of the tests, and the rest folded up."""
+    parts = [
+        f"## {comparison.verdict.capitalize()}: {plain(comparison.old)} → {plain(comparison.new)}",
+        plain(comparison.finding),
+        *(f"> **Note:** {plain(note)}" for note in comparison.notes),
+    ]
+    if comparison.tests:
+        parts += [_tests(comparison), f"<sub>{plain(correction(comparison.tests))}</sub>"]
+    for pair in comparison.pairs:
+        parts += [f"### {plain(pair.title)}", " ".join(map(plain, pair.remarks))]
+        if not pair.same:
+            parts += [plain(movement(pair, MOVED)), _folded("All metrics", _metrics(pair))]
+            parts += _images(pair)
+    for revision, alone in ((comparison.old, comparison.only_old), (comparison.new, comparison.only_new)):
+        if alone:
+            parts.append(f"Only in {plain(revision)}: {', '.join(plain(str(each)) for each in alone)}.")
+    if comparison.params:
+        rows = [[plain(str(each)) for each in change] for change in comparison.params]
+        parts += ["### Parameters that changed", _table(["Parameter", "OLD", "NEW"], rows, numbers=0)]
+    return "\n\n".join(filter(None, parts)) + "\n"
+
+
+def _tests(comparison: Comparison) -> str:
+    rows = [
+        [
+            plain(pair.title),
+            test.metric.name,
+            test.metric.text(test.old),
+            test.metric.text(test.new),
+            signed(test.metric, test.difference),
+            interval(test.metric, test.interval),
+            p_value(test.p),
+            p_value(test.corrected),
+            f"**{MARKS[test.verdict]}**",
+        ]
+        for pair in comparison.pairs
+        for test in pair.tests
+    ]
+    headings = [
+        "Combination",
+        "Metric, %",
+        "OLD",
+        "NEW",
+        "Points",
+        "95% interval",
+        "p",
+        "corrected",
+        "Verdict",
+    ]
+    return _table(headings, rows, numbers=6, first=2)
+
+
+def _metrics(pair: Pair) -> str:
+    rows = [
+        [
+            plain(row.metric.name),
+            value(row.metric, row.old),
+            value(row.metric, row.new),
+            difference(row),
+            interval(row.metric, row.interval) if row.interval else "",
+        ]
+        for row in pair.rows
+    ]
+    return _table(["%, NLL in nats", "OLD", "NEW", "NEW − OLD", "95% interval"], rows, numbers=4)
+
+
+def _images(pair: Pair) -> list[str]:
+    if pair.paired is None:
+        return []
+    folded = []
+    for name, images in (("gained", pair.paired.gained), ("lost", pair.paired.lost)):
+        if len(images):
+            ids = ", ".join(plain(each) for each in images["image_id"].head(NAMED))
+            more = f" and {len(images) - NAMED} more" if len(images) > NAMED else ""
+            folded.append(_folded(f"{len(images)} images {name}", ids + more))
+    return folded
+
+
+def _table(headings: list[str], rows: list[list[str]], numbers: int, first: int = 1) -> str:
+    """A table whose ``numbers`` columns from ``first`` on are aligned to the right."""
+    aligned = ["---:" if first <= i < first + numbers else "---" for i in range(len(headings))]
+    return "\n".join(f"| {' | '.join(row)} |" for row in [headings, aligned, *rows])
+
+
+def _folded(title: str, content: str) -> str:
+    return f"<details><summary>{title}</summary>\n\n{content}\n\n</details>"
+
+
+def plain(text: str) -> str:
+    """Text from elsewhere that becomes neither HTML nor Markdown, and ends no table's cell."""
+    return re.sub(r"([\\`*\[\]|~])", r"\\\1", html.escape(" ".join(text.split()), quote=False))
