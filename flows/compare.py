@@ -11,20 +11,16 @@ import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from prefect import flow, get_run_logger
 from prefect.artifacts import create_markdown_artifact
+from prefect.client.schemas.objects import State
+from prefect.states import Completed, Failed
 
 from stages.errors import UserError
 from stages.files import whole
 
-if TYPE_CHECKING:  # what compares is imported once it is needed: --help need not wait for it
-    pass
-
-
-class WorseError(Exception):
-    """A metric is worse by more than chance; the message has the numbers."""
+# What compares is imported where it is needed: --help need not wait for DVC, pandas and scipy.
 
 
 @flow(name="compare")
@@ -35,25 +31,28 @@ def compare(
     new_model: str | None = None,
     page_file: Path | None = None,
     fail_if_worse: bool = False,
-) -> str:
+) -> State:
     """Compare two revisions (``new``: the workspace where left out); the result becomes an artifact.
 
     ``old_model`` and ``new_model`` pick one combination of each: dataset/backbone/head, or enough of its
-    parts. ``page_file`` is where to write the page. Returns the verdict. Raises UserError where nothing can
-    be compared, and with ``fail_if_worse`` WorseError where a metric is worse by more than chance, once the
-    artifact is there.
+    parts. ``page_file`` is where to write the page. The run fails, with the reason as its message, where
+    nothing can be compared, and with ``fail_if_worse``, once the artifact is there, where a metric is worse
+    by more than chance.
     """
     from flows.comparison import markdown, page
     from flows.comparison.build import build
 
-    comparison = build(old, new, old_model, new_model, pictures=page_file is not None)
-    create_markdown_artifact(markdown.render(comparison), key="comparison", description=comparison.finding)
-    get_run_logger().info("%s → %s: %s", comparison.old, comparison.new, comparison.finding)
+    try:
+        comparison = build(old, new, old_model, new_model, pictures=page_file is not None)
+    except UserError as error:
+        return Failed(message=str(error))
+    told = f"{comparison.headline}: {comparison.old} → {comparison.new}"
+    create_markdown_artifact(markdown.render(comparison), key="comparison", description=told)
+    get_run_logger().info("%s. %s", told, comparison.finding)
     if page_file:
         write(page_file, page.render(comparison))
-    if fail_if_worse and comparison.worse:
-        raise WorseError(comparison.finding)
-    return comparison.verdict
+    ended = Failed if fail_if_worse and comparison.worse else Completed
+    return ended(message=told)
 
 
 def main(words: Sequence[str] | None = None) -> int:

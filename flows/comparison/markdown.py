@@ -24,7 +24,7 @@ MARKS = {BETTER: "▲ better", WORSE: "▼ worse", CHANCE: CHANCE}
 def render(comparison: Comparison) -> str:
     """The verdict, a table of the tests, and the rest folded up."""
     parts = [
-        f"## {comparison.verdict.capitalize()}: {plain(comparison.old)} → {plain(comparison.new)}",
+        f"## {comparison.headline}: {plain(comparison.old)} → {plain(comparison.new)}",
         plain(comparison.finding),
         *(f"> **Note:** {plain(note)}" for note in comparison.notes),
     ]
@@ -40,7 +40,7 @@ def render(comparison: Comparison) -> str:
             parts.append(f"Only in {plain(revision)}: {', '.join(plain(str(each)) for each in alone)}.")
     if comparison.params:
         rows = [[plain(str(each)) for each in change] for change in comparison.params]
-        parts += ["### Parameters that changed", _table(["Parameter", "OLD", "NEW"], rows, numbers=0)]
+        parts += ["### Parameters that changed", _table(["Parameter", "OLD", "NEW"], rows, first=3)]
     return "\n\n".join(filter(None, parts)) + "\n"
 
 
@@ -49,29 +49,29 @@ def _tests(comparison: Comparison) -> str:
         [
             plain(pair.title),
             test.metric.name,
+            f"**{MARKS[test.verdict]}**",
             test.metric.text(test.old),
             test.metric.text(test.new),
             signed(test.metric, test.difference),
             interval(test.metric, test.interval),
             p_value(test.p),
             p_value(test.corrected),
-            f"**{MARKS[test.verdict]}**",
         ]
         for pair in comparison.pairs
         for test in pair.tests
     ]
     headings = [
         "Combination",
-        "Metric, %",
+        "%, NLL in nats",
+        "",
         "OLD",
         "NEW",
-        "Points",
+        "NEW − OLD",
         "95% interval",
         "p",
         "corrected",
-        "Verdict",
     ]
-    return _table(headings, rows, numbers=6, first=2)
+    return _table(headings, rows, first=3)
 
 
 def _metrics(pair: Pair) -> str:
@@ -85,7 +85,7 @@ def _metrics(pair: Pair) -> str:
         ]
         for row in pair.rows
     ]
-    return _table(["%, NLL in nats", "OLD", "NEW", "NEW − OLD", "95% interval"], rows, numbers=4)
+    return _table(["%, NLL in nats", "OLD", "NEW", "NEW − OLD", "95% interval"], rows)
 
 
 def _images(pair: Pair) -> list[str]:
@@ -100,9 +100,9 @@ def _images(pair: Pair) -> list[str]:
     return folded
 
 
-def _table(headings: list[str], rows: list[list[str]], numbers: int, first: int = 1) -> str:
-    """A table whose ``numbers`` columns from ``first`` on are aligned to the right."""
-    aligned = ["---:" if first <= i < first + numbers else "---" for i in range(len(headings))]
+def _table(headings: list[str], rows: list[list[str]], first: int = 1) -> str:
+    """A table whose columns from ``first`` on are numbers, aligned to the right."""
+    aligned = ["---:" if i >= first else "---" for i in range(len(headings))]
     return "\n".join(f"| {' | '.join(row)} |" for row in [headings, aligned, *rows])
 
 

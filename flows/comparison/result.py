@@ -154,6 +154,11 @@ class Comparison:
         return ", ".join(told) or CHANCE
 
     @property
+    def headline(self) -> str:
+        """The verdict as a heading: ``Better in top-1 and NLL``."""
+        return self.verdict[:1].upper() + self.verdict[1:]
+
+    @property
     def finding(self) -> str:
         """The verdict in a few sentences, with its numbers."""
         if not self.tests:
