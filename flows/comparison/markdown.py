@@ -60,18 +60,8 @@ def _tests(comparison: Comparison) -> str:
         for pair in comparison.pairs
         for test in pair.tests
     ]
-    headings = [
-        "Combination",
-        "%, NLL in nats",
-        "",
-        "OLD",
-        "NEW",
-        "NEW − OLD",
-        "95% interval",
-        "p",
-        "corrected",
-    ]
-    return _table(headings, rows, first=3)
+    numbers = ["OLD", "NEW", "NEW − OLD", "95% interval", "p", "corrected"]
+    return _table(["Combination", "%, NLL in nats", "Verdict", *numbers], rows, first=3)
 
 
 def _metrics(pair: Pair) -> str:

@@ -58,6 +58,11 @@ def test_swapping_equal_images_is_mcnemar(gained: int, lost: int) -> None:
     assert p == pytest.approx(mcnemar_exact(gained, lost), abs=0 if samples < 200_000 else 0.01)
 
 
+def test_a_single_image_proves_nothing() -> None:
+    assert swap_test(np.array([0.0, 0.3, 0.0]), 999, seed=0) == 1.0
+    assert swap_test(np.zeros(5), 999, seed=0) == 1.0
+
+
 def test_swapping_at_random_agrees_with_all_ways() -> None:
     differences = np.random.default_rng(4).normal(0.25, 1, 15)
     exact, sampled = (swap_test(differences, samples, seed=1) for samples in (2**15, 9999))
