@@ -45,7 +45,7 @@ class Change(NamedTuple):
 
 
 class MissingError(Exception):
-    """An output of a revision is neither in the cache nor in a remote; the message says so."""
+    """An output of a revision can't be had, or is of another run; the message says which and why."""
 
 
 @dataclass(frozen=True)
@@ -87,9 +87,15 @@ class Revision:
         return source is not None and source.drawn
 
     def predictions(self, combination: Combination) -> Predictions:
-        """A combination's predictions. Raises MissingError."""
+        """A combination's predictions. Raises MissingError, also where they are not those of its metrics."""
         folder = f"{EVALUATIONS}/{combination}"
         table = pd.read_parquet(io.BytesIO(self._read(f"{folder}/predictions.parquet")))
+        top1 = next(iter(self.metrics[combination].values()))["top1"]
+        if abs((table["predicted"] == table["label"]).mean() - top1) > 1e-9:
+            raise MissingError(
+                f"{folder}/predictions.parquet of {self} is not what its metrics are of; "
+                "dvc.lock and evaluations/ have to be committed together"
+            )
         provenance = json.loads(self._read(f"{folder}/provenance.json"))
         return Predictions(table, provenance["classes"])
 

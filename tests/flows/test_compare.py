@@ -288,6 +288,28 @@ class TestWhereResultsLie:
         (linear, _) = compared("good", "bad").pairs
         assert "nor in the remote 'shelf'" in linear.missing
 
+    def test_predictions_of_another_run_are_not_taken(self, clone: Workspace, history: History) -> None:
+        shutil.copytree(history.path / ".dvc/cache", clone.path / ".dvc/cache")
+        clone.run("git", "checkout", "-q", "bad")
+        clone.run("git", "checkout", "-q", "good", "--", "dvc.lock")
+        clone.run("git", "-c", "user.name=a", "-c", "user.email=a@b", "commit", "-qm", "only half")
+        linear, knn = compared("good", "HEAD").pairs
+        assert "dvc.lock and evaluations/ have to be committed together" in linear.missing
+        assert knn.same
+
+    def test_the_workspace_is_what_lies_there_and_not_what_dvc_lock_says(
+        self, clone: Workspace, history: History
+    ) -> None:
+        shutil.copytree(history.path / ".dvc/cache", clone.path / ".dvc/cache")
+        for tag in ("bad", "good"):
+            clone.run("git", "checkout", "-q", tag, "--", ".")
+            clone.run("dvc", "checkout", "-q", "-f")
+            if tag == "bad":
+                shutil.copytree(clone.path / "evaluations", clone.path / "kept")
+        shutil.rmtree(clone.path / "evaluations")
+        (clone.path / "kept").rename(clone.path / "evaluations")
+        assert compared("good", "workspace").worse
+
     def test_pictures_that_are_gone_leave_the_verdict(self, clone: Workspace, history: History) -> None:
         cache = history.path / ".dvc/cache"
         shutil.copytree(cache, clone.path / ".dvc/cache")
