@@ -44,13 +44,13 @@ def compare(
 
     try:
         comparison = build(old, new, old_model, new_model, pictures=page_file is not None)
+        if page_file:
+            write(page_file, page.render(comparison))
     except UserError as error:
         return Failed(message=str(error))
     told = f"{comparison.headline}: {comparison.old} → {comparison.new}"
     create_markdown_artifact(markdown.render(comparison), key="comparison", description=told)
     get_run_logger().info("%s. %s", told, comparison.finding)
-    if page_file:
-        write(page_file, page.render(comparison))
     ended = Failed if fail_if_worse and comparison.worse else Completed
     return ended(message=told)
 
@@ -103,9 +103,12 @@ def arguments(words: Sequence[str] | None) -> argparse.Namespace:
 
 
 def write(file: Path, text: str) -> None:
-    """A file, whole or not there."""
-    with whole(file) as temporary:
-        temporary.write_text(text, "utf-8")
+    """A file, whole or not there. Raises UserError where it can't be written."""
+    try:
+        with whole(file) as temporary:
+            temporary.write_text(text, "utf-8")
+    except OSError as error:
+        raise UserError(f"{file} cannot be written: {error.strerror}.") from None
 
 
 if __name__ == "__main__":

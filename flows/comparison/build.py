@@ -1,5 +1,6 @@
 """Build a comparison: read both revisions, pair their combinations, test each pair, correct for all tests."""
 
+from collections.abc import Iterator
 from dataclasses import replace
 
 import pandas as pd
@@ -11,8 +12,10 @@ from flows.comparison.result import Comparison, Pair
 from flows.comparison.verdicts import UnpairableError, corrected, paired
 from flows.revisions import WORKSPACE, MissingError, Revision
 from stages.errors import UserError
+from stages.progress import bar
 
 PICTURES = 24  # gained, and as many lost, shown of each pair
+FEW = 3  # pairs that are compared without a progress bar
 SAMPLES = 1000  # of the bootstrap, where params.yaml does not say
 
 
@@ -32,7 +35,7 @@ def build(
         pairings = _pairings(before, after, old_model, new_model)
         samples = int(after.params.get("evaluate", {}).get("bootstrap", SAMPLES))
         seed = int(after.params.get("seed", 0))
-        pairs = [_compared(each, before, after, samples, seed, pictures) for each in pairings]
+        pairs = [_compared(each, before, after, samples, seed, pictures) for each in _with_progress(pairings)]
         all_asked = old_model is None and new_model is None
         return Comparison(
             old=str(before),
@@ -71,6 +74,17 @@ def _pairings(
             "name two by --old-model and --new-model."
         )
     return found
+
+
+def _with_progress(pairings: list[Pairing]) -> Iterator[Pairing]:
+    """The pairings in turn, with a progress bar where they are so many that one waits."""
+    if len(pairings) <= FEW:
+        yield from pairings
+        return
+    with bar(len(pairings), "compare", "pairs") as progress:
+        for each in pairings:
+            yield each
+            progress.update()
 
 
 def _listed(revision: Revision) -> str:

@@ -29,7 +29,7 @@ def render(comparison: Comparison) -> str:
         *(f"> **Note:** {plain(note)}" for note in comparison.notes),
     ]
     if comparison.tests:
-        parts += [_tests(comparison), f"<sub>{plain(correction(comparison.tests))}</sub>"]
+        parts += [_tests(comparison), f"<sub>{plain(correction(comparison))}</sub>"]
     for pair in comparison.pairs:
         parts += [f"### {plain(pair.title)}", " ".join(map(plain, pair.remarks))]
         if not pair.same:

@@ -220,11 +220,12 @@ def movement(pair: Pair, most: int) -> str:
     return f"{name} that moved: {', '.join(shown)}{more} ({told}, corrected for {len(pair.paired.classes)})."
 
 
-def correction(tests: Sequence[Test]) -> str:
+def correction(comparison: Comparison) -> str:
     """How the verdicts were reached, for the small print."""
     return (
         "Top-1: McNemar's exact test; mean per-class and NLL: randomization tests. Intervals: paired "
-        f"bootstrap, each for itself. Verdicts: p below {LEVEL} after Holm's correction for all {len(tests)}."
+        f"bootstrap of {comparison.samples:,} samples, each for itself. Verdicts: p below {LEVEL} after "
+        f"Holm's correction for all {len(comparison.tests)} tests."
     )
 
 

@@ -43,7 +43,7 @@ def show(comparison: Comparison, console: Console) -> None:
         console.print(Padding(table, (0, 0, 0, 2)))
     if comparison.tests:
         console.print()
-        console.print(_text(correction(comparison.tests), "dim"))
+        console.print(_text(correction(comparison), "dim"))
 
 
 def _pair(pair: Pair) -> list[RenderableType]:

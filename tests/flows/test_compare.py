@@ -355,6 +355,14 @@ class TestBadInput:
         assert printed.out == ""
         assert not any(tmp_path.iterdir())
 
+    def test_a_file_that_cannot_be_written(
+        self, here: History, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        assert main(["good", "bad", "--json", str(tmp_path)]) == 2
+        printed = capsys.readouterr()
+        assert printed.err.startswith(f"compare: {tmp_path} cannot be written: ")
+        assert printed.out == ""
+
     def test_no_dvc_no_git_no_commit(
         self,
         history: History,
