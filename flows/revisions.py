@@ -206,13 +206,13 @@ def _revision(name: str, commit: str | None, repo: Repo) -> Revision:
             if path.startswith(f"{EVALUATIONS}/") and path.count("/") == 4 and file.get("data")
         },
         params=params.get("data", {}),
-        not_run=sorted({key for stage in stages for each in stage.params for key in _modified(each)}),
+        not_run=sorted({key for stage in stages for each in stage.params for key in _changed_since(each)}),
         _repo=repo,
     )
 
 
-def _modified(dependency: Any) -> Iterator[str]:
+def _changed_since(dependency: Any) -> Iterator[str]:
     """The keys of a stage's params whose values are not those that it ran with, by dvc.lock."""
     for keys in dependency.workspace_status().values():
-        if isinstance(keys, dict):
-            yield from (key for key, state in keys.items() if state == "modified")
+        if isinstance(keys, dict):  # a stage that never ran has no keys to tell
+            yield from keys

@@ -39,7 +39,7 @@ GOOD = {LINEAR: 2.6, KNN: 2.0}
 @pytest.fixture(scope="module")
 def history(new_workspace: Callable[[], Workspace]) -> History:
     """Tags: bare (no pipeline), good, again (the same results), bad (a worse linear head), swapped (another
-    backbone), fewer (without a class), elsewhere (other images), unrun (a parameter changed after the run),
+    backbone), fewer (without a class), elsewhere (other images), unrun (params.yaml changed after the run),
     drawn, unevaluated; the workspace is at good.
     """
     made = History(new_workspace())
@@ -62,7 +62,8 @@ def history(new_workspace: Callable[[], Workspace]) -> History:
     made.commit("drawn")
     made.evaluate(GOOD)
     params = made.path / "params.yaml"
-    params.write_text(params.read_text().replace('"bootstrap": 200', '"bootstrap": 250'))
+    text = params.read_text().replace('"bootstrap": 200', '"bootstrap": 250')
+    params.write_text(text.replace('"knn"]', '"knn", "prototype"]'))
     made.commit("unrun")
     shutil.rmtree(made.path / "evaluations")
     made.commit("unevaluated")
@@ -169,9 +170,13 @@ class TestVerdict:
 
     def test_parameters_that_no_run_has_seen_are_told(self, here: History) -> None:
         comparison = compared("good", "unrun")
-        assert [each.key for each in comparison.params] == ["evaluate.bootstrap"]
-        assert len(comparison.notes) == 1
-        assert "evaluate changed after the pipeline ran" in comparison.notes[0]
+        assert [each.key for each in comparison.params] == ["evaluate.bootstrap", "run.heads"]
+        assert comparison.params[1].new == "[linear, knn, prototype]"
+        (note,) = comparison.notes
+        assert (
+            ", evaluate changed after the pipeline ran" in note
+        )  # and not the seed, which is new to prototype
+        assert [each.pairing.new.head for each in comparison.pairs] == ["linear", "knn"]
 
     def test_drawn_pets_are_called_drawn_everywhere(self, here: History) -> None:
         comparison = compared("drawn", "drawn", "knn", "linear")
