@@ -2,20 +2,24 @@
 
 import argparse
 import inspect
+import os
 import resource
 import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
 
-from stages.errors import UserError
+from stages.errors import TemporaryError, UserError
 from stages.files import write_json
 
 TIMINGS = Path(".timings")  # not an output of DVC's: times differ from run to run, results must not
 
 
 def open_door(main: Callable[..., None]) -> None:
-    """Run ``main`` with the command line's words as its arguments; exit with 1 on what a person can mend.
+    """Run ``main`` with the command line's words as its arguments.
+
+    Exit with 1 on what a person can mend, and with 75 (EX_TEMPFAIL) on what may mend itself, so that whoever
+    runs the stage knows that trying again later may help.
 
     The time and the peak memory go to ``.timings/<stage>@<arguments>.json``, where the report finds them.
     """
@@ -29,7 +33,8 @@ def open_door(main: Callable[..., None]) -> None:
     try:
         main(**arguments)
     except UserError as error:
-        sys.exit(f"{stage}: {error}")
+        print(f"{stage}: {error}", file=sys.stderr)
+        sys.exit(os.EX_TEMPFAIL if isinstance(error, TemporaryError) else 1)
     except KeyboardInterrupt:
         sys.exit(f"{stage}: stopped; what stood before is untouched")
     TIMINGS.mkdir(exist_ok=True)

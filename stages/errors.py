@@ -8,6 +8,10 @@ class UserError(Exception):
     """Something outside the program is wrong: the message says what, where, and what to do about it."""
 
 
+class TemporaryError(UserError):
+    """Something outside the program is wrong, and may be right again in a while: a network, a server."""
+
+
 def nearest(name: str, known: Iterable[str], how_many: int = 3) -> str:
     """The names closest to a mistyped one, as the end of a message: ``did you mean 'knn'?``.
 

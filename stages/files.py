@@ -17,24 +17,25 @@ def whole(path: Path) -> Iterator[Path]:
     the temporary is removed. A leftover of a killed run is removed first.
     """
     temporary = path.with_name(f".{path.name}.part")
-    _remove(temporary)
+    remove(temporary)
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
         yield temporary
         if temporary.is_dir() and path.exists():
             # A folder can't be replaced in one call; between these two the old one stands aside under a name.
             aside = path.with_name(f".{path.name}.old")
-            _remove(aside)
+            remove(aside)
             path.rename(aside)
             temporary.rename(path)
-            _remove(aside)
+            remove(aside)
         else:
             temporary.replace(path)
     finally:
-        _remove(temporary)
+        remove(temporary)
 
 
-def _remove(path: Path) -> None:
+def remove(path: Path) -> None:
+    """Whatever stands under ``path``, if anything."""
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path)
     else:

@@ -13,7 +13,7 @@ from playwright.sync_api import Browser, sync_playwright
 
 ROOT = Path(__file__).parent.parent
 SHARED = ROOT.parent / "shared" / "data"
-PROJECT = ("stages", "flows", "params.yaml", "dvc.yaml", ".dvcignore", ".gitignore")
+PROJECT = ("flows", "stages", "params.yaml", "dvc.yaml", "prefect.yaml", ".dvcignore", ".gitignore")
 CHROMIUM = next(
     (path for path in map(Path, ("/usr/bin/chromium", "/usr/bin/chromium-browser")) if path.exists()), None
 )
@@ -38,6 +38,15 @@ class Workspace:
         )
         assert (done.returncode != 0) == fails, done.stdout
         return done.stdout
+
+    def commit(self, message: str) -> None:
+        """Commit everything, in a git repository that is made where there is none."""
+        if not (self.path / ".git").exists():
+            self.run("git", "init", "-q", "-b", "main")
+            self.run("git", "config", "user.email", "test@example.org")
+            self.run("git", "config", "user.name", "test")
+        self.run("git", "add", "-A")
+        self.run("git", "commit", "-qm", message)
 
     def set_params(self, *assignments: str) -> None:
         """Change params.yaml as a user would."""
@@ -65,11 +74,7 @@ def new_workspace(tmp_path_factory: pytest.TempPathFactory) -> Callable[[], Work
         shutil.copy(ROOT / ".dvc" / "config", path / ".dvc")
         shutil.copy(ROOT / ".dvc" / ".gitignore", path / ".dvc")
         workspace = Workspace(path)
-        workspace.run("git", "init", "-q")
-        workspace.run("git", "config", "user.email", "test@example.org")
-        workspace.run("git", "config", "user.name", "test")
-        workspace.run("git", "add", "-A")
-        workspace.run("git", "commit", "-qm", "the project")
+        workspace.commit("the project")
         return workspace
 
     return make

@@ -12,7 +12,7 @@ from torchvision.models import WeightsEnum
 
 from stages.backbones import VGG_LAYERS
 from stages.backbones.base import Backbone, load_weights
-from stages.errors import UserError
+from stages.errors import TemporaryError, UserError
 from stages.files import digest
 from stages.images.preprocessing import Preprocessing
 
@@ -52,7 +52,7 @@ def weights_file(name: str, chosen: WeightsEnum, folder: Path) -> Path:
         try:
             torch.hub.download_url_to_file(url, str(file), hash_prefix=expected[1] if expected else None)
         except (URLError, OSError, RuntimeError) as error:
-            raise UserError(
+            raise TemporaryError(
                 f"the weights of {name} are not at {file} and could not be downloaded ({error}).\n"
                 f"Fetch {url} and put it there, or leave {name} out of run.backbones in params.yaml."
             ) from None

@@ -23,7 +23,7 @@ import urllib3
 from pydantic import StringConstraints, field_validator
 from tqdm import tqdm
 
-from stages.errors import UserError
+from stages.errors import TemporaryError, UserError
 from stages.files import digest
 from stages.params import Section
 
@@ -88,8 +88,8 @@ def fetch(archive: Archive, folder: Path) -> Path:
     A path or a file:// url is used where it lies and never altered. Anything else is downloaded to
     ``folder``; one that was cut off, even in an earlier run, goes on from where it stopped.
 
-    Raises UserError where the file is missing, the server says no or can't be reached, the disk is full, or
-    the md5 is wrong; a downloaded file with a wrong md5 is kept aside.
+    Raises UserError where the file is missing, the server says no, the disk is full, or the md5 is wrong (a
+    downloaded file with a wrong md5 is kept aside), and TemporaryError where the server can't be reached.
     """
     local = _own_file(archive)
     if local is None:
@@ -178,7 +178,7 @@ def _download(url: str, part: Path) -> bool:
                 print(f"{urlsplit(url).hostname}: {reason}; trying again", file=sys.stderr)
                 retry.sleep(busy)
             except (urllib3.exceptions.MaxRetryError, urllib3.exceptions.InvalidHeader):
-                raise UserError(_gave_up(url, part, reason)) from None
+                raise TemporaryError(_gave_up(url, part, reason)) from None
 
 
 def _receive(response: requests.Response, part: Path, have: int) -> bool:

@@ -1,0 +1,193 @@
+"""A Prefect server of the tests' own, and a toy DVC project whose stages take as long as one wants."""
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.conftest import ROOT, Workspace
+
+HERE = Path(__file__).parent
+
+
+@dataclass
+class Server:
+    """A running Prefect server on loopback, and the environment in which Prefect's commands find it."""
+
+    url: str
+    environment: dict[str, str]
+    started: list["subprocess.Popen[str]"] = field(default_factory=list)
+
+    def post(self, path: str, **body: Any) -> Any:
+        """An answer of its API."""
+        answer = httpx.post(f"{self.url}/api{path}", json=body, timeout=60).raise_for_status()
+        return answer.json() if answer.content else None
+
+    def get(self, path: str) -> Any:
+        return httpx.get(f"{self.url}/api{path}", timeout=60).raise_for_status().json()
+
+    def flow_runs(self, **filters: Any) -> list[dict[str, Any]]:
+        """Flow runs, the latest first."""
+        runs: list[dict[str, Any]] = self.post(
+            "/flow_runs/filter", flow_runs=filters, sort="EXPECTED_START_TIME_DESC"
+        )
+        return runs
+
+    def task_runs(self, flow_run: dict[str, Any]) -> dict[str, dict[str, Any]]:
+        """A flow run's task runs by name; they come in by way of events, so a little later than the end."""
+
+        def all_ended() -> dict[str, dict[str, Any]] | None:
+            wanted = {"id": {"any_": [flow_run["id"]]}}
+            runs = {each["name"]: each for each in self.post("/task_runs/filter", flow_runs=wanted)}
+            ended = {"COMPLETED", "FAILED", "CANCELLED", "CRASHED"}
+            return runs if runs and all(each["state_type"] in ended for each in runs.values()) else None
+
+        return eventually(all_ended)
+
+    def artifacts(self, flow_run: dict[str, Any]) -> dict[str, dict[str, Any]]:
+        """A flow run's artifacts by key, those of its tasks included."""
+        wanted = {"id": {"any_": [flow_run["id"]]}}
+        return {each["key"]: each for each in self.post("/artifacts/filter", flow_runs=wanted, limit=200)}
+
+
+def eventually(look: Callable[[], Any], seconds: float = 120) -> Any:
+    """What ``look`` finds once it finds anything; the tests' patience, not a promise of speed."""
+    deadline = time.monotonic() + seconds
+    while not (found := look()):
+        assert time.monotonic() < deadline, f"not within {seconds} seconds"
+        time.sleep(0.2)
+    return found
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    url = f"http://127.0.0.1:{port}"
+    home = tmp_path_factory.mktemp("prefect")
+    environment = {
+        **os.environ,
+        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+        "PREFECT_HOME": str(home),
+        "PREFECT_API_URL": f"{url}/api",
+        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+        "DO_NOT_TRACK": "1",
+        # A worker that died holds its deployment's only place for as long as this.
+        "PREFECT_SERVER_CONCURRENCY_INITIAL_DEPLOYMENT_LEASE_DURATION": "30",
+    }
+    with (home / "server.log").open("w") as log:
+        process = subprocess.Popen(
+            [
+                Path(sys.executable).parent / "prefect",
+                "server",
+                "start",
+                "--host",
+                "127.0.0.1",
+                "--port",
+                str(port),
+            ],
+            env=environment,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+
+        def healthy() -> bool:
+            assert process.poll() is None, (home / "server.log").read_text()
+            try:
+                return httpx.get(f"{url}/api/health", timeout=5).is_success
+            except httpx.TransportError:
+                return False
+
+        eventually(healthy)
+        yield Server(url, environment)
+        os.killpg(process.pid, signal.SIGTERM)
+        process.wait(30)
+
+
+@dataclass
+class Toy(Workspace):
+    """The toy project (see toy.dvc.yaml) in a git repository of its own."""
+
+    server: Server
+
+    def set(self, **values: float) -> None:
+        """Write params.yaml: the toy's own two, and what every params.yaml must have."""
+        content = {"seed": 1, "pause": 0.1, **values}
+        run = (
+            "run: {datasets: [toy], backbones: [efficientnet_lite0], heads: [linear]}\ndatasets: {toy: {}}\n"
+        )
+        own = "".join(f"{key}: {value}\n" for key, value in content.items())
+        (self.path / "params.yaml").write_text(run + own)
+
+    def start(self, *words: str, **environment: str) -> "subprocess.Popen[str]":
+        """Start the flow."""
+        return subprocess.Popen(
+            [sys.executable, "-m", "flows.pipeline", *words],
+            cwd=self.path,
+            env={**self.server.environment, "PYTHONPATH": str(ROOT), **environment},
+            text=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+        )
+
+    def flow(self, *words: str, fails: bool = False, **environment: str) -> str:
+        """Run the flow to its end; returns what it printed."""
+        process = self.start(*words, **environment)
+        output, _ = process.communicate(timeout=300)
+        assert (process.returncode != 0) == fails, output
+        return output
+
+    def last_run(self) -> dict[str, Any]:
+        """The flow run that began last."""
+        return self.server.flow_runs()[0]
+
+    def lock(self) -> list[str]:
+        """dvc.lock's text, stage by stage, in the order of their names."""
+        text = (self.path / "dvc.lock").read_text()
+        stages: list[str] = []
+        for line in text.splitlines():
+            if line.startswith("  ") and not line.startswith("   "):
+                stages.append(line)
+            elif stages:
+                stages[-1] += f"\n{line}"
+        return sorted(stages)
+
+    def outputs(self) -> dict[str, str]:
+        """Every file that the stages make, with its text."""
+        files = [self.path / "origin.json", self.path / "metrics.json", *self.path.glob("*.txt")]
+        files += [*self.path.glob("raw/*"), *self.path.glob("right/*")]
+        return {str(each.relative_to(self.path)): each.read_text() for each in files if each.exists()}
+
+
+@pytest.fixture(scope="session")
+def new_toy(tmp_path_factory: pytest.TempPathFactory, server: Server) -> Callable[[], Toy]:
+    def make() -> Toy:
+        toy = Toy(tmp_path_factory.mktemp("toy"), server)
+        shutil.copy(HERE / "toy.py", toy.path)
+        shutil.copy(HERE / "toy.dvc.yaml", toy.path / "dvc.yaml")
+        (toy.path / ".gitignore").write_text("/raw\n/origin.json\n/left.txt\n/right\n/joined.txt\n")
+        (toy.path / ".dvc").mkdir()
+        for name in ("config", ".gitignore"):
+            shutil.copy(ROOT / ".dvc" / name, toy.path / ".dvc")
+        toy.set()
+        toy.commit("the toy")
+        return toy
+
+    return make
+
+
+@pytest.fixture
+def toy(new_toy: Callable[[], Toy]) -> Toy:
+    return new_toy()
