@@ -12,7 +12,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from prefect import flow, get_run_logger
+from prefect import flow, get_run_logger, runtime
 from prefect.artifacts import create_markdown_artifact
 from prefect.client.schemas.objects import State
 from prefect.states import Completed, Failed
@@ -41,16 +41,20 @@ def compare(
     """
     from flows.comparison import markdown, page
     from flows.comparison.build import build
+    from flows.workspace import Workspace
 
+    logger = get_run_logger()
     try:
-        comparison = build(old, new, old_model, new_model, pictures=page_file is not None)
+        # What is read must not change meanwhile: a deployment compares while the next run may begin.
+        with Workspace(Path.cwd()).held({"name": runtime.flow_run.name}, logger.info):
+            comparison = build(old, new, old_model, new_model, pictures=page_file is not None)
         if page_file:
             write(page_file, page.render(comparison))
     except UserError as error:
         return Failed(message=str(error))
     told = f"{comparison.headline}: {comparison.old} → {comparison.new}"
     create_markdown_artifact(markdown.render(comparison), key="comparison", description=told)
-    get_run_logger().info("%s. %s", told, comparison.finding)
+    logger.info("%s. %s", told, comparison.finding)
     ended = Failed if fail_if_worse and comparison.worse else Completed
     return ended(message=told)
 

@@ -139,6 +139,8 @@ class Executor:
         # `python` is the one that runs this flow, whether or not the shell has its environment active.
         options["env"]["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{options['env'].get('PATH', '')}"
         options["env"]["PYTHONUNBUFFERED"] = "1"
+        # Threads that spin while they wait take the cores from the stage beside this one.
+        options["env"].setdefault("OMP_WAIT_POLICY", "PASSIVE")
         with self._lock:
             if self._stopping:
                 raise StoppedError

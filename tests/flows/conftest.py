@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -26,15 +26,22 @@ class Server:
 
     url: str
     environment: dict[str, str]
-    started: list["subprocess.Popen[str]"] = field(default_factory=list)
+
+    def ask(self, method: str, path: str, body: Any = None) -> Any:
+        """An answer of its API; asked again while it says that it is too busy, as Prefect's client does."""
+
+        def answer() -> httpx.Response | None:
+            came = httpx.request(method, f"{self.url}/api{path}", json=body, timeout=60)
+            return None if came.status_code == httpx.codes.SERVICE_UNAVAILABLE else came.raise_for_status()
+
+        came = eventually(answer)
+        return came.json() if came.content else None
 
     def post(self, path: str, **body: Any) -> Any:
-        """An answer of its API."""
-        answer = httpx.post(f"{self.url}/api{path}", json=body, timeout=60).raise_for_status()
-        return answer.json() if answer.content else None
+        return self.ask("POST", path, body)
 
     def get(self, path: str) -> Any:
-        return httpx.get(f"{self.url}/api{path}", timeout=60).raise_for_status().json()
+        return self.ask("GET", path)
 
     def flow_runs(self, **filters: Any) -> list[dict[str, Any]]:
         """Flow runs, the latest first."""
@@ -83,8 +90,6 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         "PREFECT_API_URL": f"{url}/api",
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
         "DO_NOT_TRACK": "1",
-        # A worker that died holds its deployment's only place for as long as this.
-        "PREFECT_SERVER_CONCURRENCY_INITIAL_DEPLOYMENT_LEASE_DURATION": "30",
     }
     with (home / "server.log").open("w") as log:
         process = subprocess.Popen(
