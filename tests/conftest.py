@@ -14,6 +14,19 @@ ROOT = Path(__file__).parent.parent
 SHARED = ROOT.parent / "shared" / "data"
 PROJECT = ("stages", "params.yaml", "dvc.yaml", ".dvcignore", ".gitignore")
 
+# What a pipeline test attacks: enough to run every line, little enough to take seconds.
+FEW_ATTACKS = (
+    "attack.gallery=1",
+    "attack.steps=3",
+    "attack.smallest_steps=2",
+    "attack.curve.images=3",
+    "attack.curve.epsilons=[0.5/255, 2/255]",
+    "attack.curve.steps=2",
+    "attack.curve.reference_steps=2",
+    "attack.transfer.images=2",
+    "attack.transfer.steps=1",
+)
+
 
 @dataclass
 class Workspace:
@@ -61,6 +74,7 @@ def new_workspace(tmp_path_factory: pytest.TempPathFactory) -> Callable[[], Work
         shutil.copy(ROOT / ".dvc" / "config", path / ".dvc")
         shutil.copy(ROOT / ".dvc" / ".gitignore", path / ".dvc")
         workspace = Workspace(path)
+        workspace.set_params(*FEW_ATTACKS)
         workspace.run("git", "init", "-q")
         workspace.run("git", "config", "user.email", "test@example.org")
         workspace.run("git", "config", "user.name", "test")

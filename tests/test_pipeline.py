@@ -111,14 +111,18 @@ class TestSample:
             f"evaluations/sample/{BACKBONE}/{head}/metrics.json"
             for head in ("linear", "knn", "prototype", "mlp")
         }
-        assert names == {"dvc.lock", "reports/summary.md", *metrics}
+        attacks = {each.replace("evaluations", "attacks") for each in metrics}
+        transfers = {
+            f"transfers/sample/{head}/metrics.json" for head in ("linear", "knn", "prototype", "mlp")
+        }
+        assert names == {"dvc.lock", "reports/summary.md", *metrics, *attacks, *transfers}
 
     def test_dvc_shows_metrics_and_plots(self, sample: Workspace, tmp_path: Path) -> None:
         shown = json.loads(sample.run("dvc", "metrics", "show", "--json"))
-        assert len(shown[""]["data"]) == 4
+        assert len(shown[""]["data"]) == 12  # evaluations, attacks and transfers of four heads
         sample.run("dvc", "plots", "show", "--out", str(tmp_path))
         page = (tmp_path / "index.html").read_text()
-        for each in ("confusion_csv", "reliability_csv", "per_class_csv", "validation_csv"):
+        for each in ("confusion_csv", "reliability_csv", "per_class_csv", "validation_csv", "robustness_csv"):
             assert each in page
 
     def test_pictures_are_on_disk_once(self, sample: Workspace) -> None:
@@ -130,7 +134,9 @@ class TestSample:
         sample.set_params("train.knn.neighbours=[1, 5]")
         output = sample.run("dvc", "repro")
         name = f"sample-{BACKBONE}-knn"
-        assert stages_run(output) == {f"train@{name}", f"evaluate@{name}", "report"}
+        attacked = {f"attack@{name}", "transfer@sample-knn"}
+        assert stages_run(output) >= {f"train@{name}", f"evaluate@{name}", "report", *attacked}
+        assert not any(each.startswith("embed") for each in stages_run(output))
 
     def test_from_the_start_again_gives_the_same_lock(
         self, sample: Workspace, new_workspace: Callable[[], Workspace]

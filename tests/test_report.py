@@ -14,7 +14,14 @@ from playwright.sync_api import Browser, Page, sync_playwright
 
 from stages import report
 from stages.errors import UserError
-from tests.pictures.generated import breeds, probabilities, provenance, write_evaluation
+from tests.pictures.generated import (
+    breeds,
+    probabilities,
+    provenance,
+    write_attack,
+    write_evaluation,
+    write_transfer,
+)
 
 BACKBONES = ("resnet18", "efficientnet_lite0")
 HEADS = ("linear", "knn")
@@ -48,6 +55,9 @@ def make_run(root: Path, datasets: dict[str, dict[str, str]], **other: Any) -> N
                     validation,
                     provenance(dataset, backbone, head, species, len(truth), **other),
                 )
+                write_attack(root / "attacks" / dataset / backbone / head, list(species), ids)
+        for head in HEADS:
+            write_transfer(root / "transfers" / dataset / head, BACKBONES)
 
 
 @pytest.fixture(scope="module")
