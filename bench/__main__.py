@@ -3,7 +3,7 @@
 import importlib
 import sys
 
-ALL = ("embedding", "linear", "pipeline")
+ALL = ("embedding", "linear", "attack", "pipeline")
 
 
 def main(names: list[str]) -> None:

@@ -77,7 +77,8 @@ def curve(
         rows.append(_row(attacker.name, 0.0, standing, saved, 0))
         for epsilon in sorted(epsilon for epsilon in epsilons if epsilon > 0):
             given_up = 0
-            left = torch.nonzero(standing | saved).squeeze(1)
+            saves = epsilon >= 1 / 255  # a smaller change leaves nothing in a saved picture
+            left = torch.nonzero(standing | saved if saves else standing).squeeze(1)
             with bar(len(left), f"{attacker.name} at {in_levels(epsilon)}") as progress:
                 for part in left.split(victim.engine.batch_size) if len(left) else ():
                     originals, sizes = canvas([pictures[i] for i in part.tolist()])
@@ -85,7 +86,7 @@ def curve(
                     found = attacker.search(objective, originals, epsilon)
                     eight = in_eight_bits(found.images, originals, epsilon)
                     standing[part] &= victim.before_saving(cut(found.images, sizes)).argmax(1) == labels[part]
-                    if epsilon >= 1 / 255:  # below, the saved picture is the original
+                    if saves:
                         saved[part] &= victim.read_saved(cut(eight, sizes)).argmax(1) == labels[part]
                     given_up += int(found.given_up.sum())
                     progress.update(len(part))

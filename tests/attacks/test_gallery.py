@@ -1,13 +1,20 @@
 """Which test images are attacked, and what they are to be taken for."""
 
+import shutil
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
+from stages import params
+from stages.attack import Settings
 from stages.attacks import figure
 from stages.attacks.epsilon import Epsilon, in_levels
 from stages.attacks.gallery import goals
+from stages.errors import UserError
+from tests.conftest import ROOT
 
 CLASSES = ["Bengal", "Siamese", "beagle", "pug"]
 SPECIES = ["cat", "cat", "dog", "dog"]
@@ -75,6 +82,28 @@ def test_epsilons_are_fractions_or_numbers(written: object, value: float) -> Non
 def test_other_epsilons_are_refused(written: object) -> None:
     with pytest.raises(ValidationError):
         TypeAdapter(Epsilon).validate_python(written)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ("attack.epsilon=5/2", r"'attack.epsilon' is '5/2': .*less than or equal to 1"),
+        (
+            "attack.curve.epsilons=[1/255, -0.1]",
+            r"'attack.curve.epsilons.1' is -0.1: .*greater than or equal to 0",
+        ),
+        ("attack.epsilon=small", r"'attack.epsilon' is 'small': .*a fraction like 4/255"),
+    ],
+)
+def test_a_wrong_epsilon_in_params_is_told_in_one_line(
+    change: str, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copy(ROOT / "params.yaml", tmp_path)
+    monkeypatch.chdir(tmp_path)
+    params.override([change])
+    with pytest.raises(UserError, match=said) as caught:
+        params.read("attack", Settings)
+    assert "\n" not in str(caught.value)
 
 
 def test_epsilons_are_told_in_levels() -> None:
