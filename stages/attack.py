@@ -21,7 +21,7 @@ from stages.attacks.victim import Victim, load
 from stages.door import open_door
 from stages.embeddings import store
 from stages.engines.eager import Device
-from stages.files import whole, write_json
+from stages.files import read_json, whole, write_json
 from stages.images.decoding import decode
 from stages.images.preprocessing import to_tensor
 from stages.params import Section
@@ -78,7 +78,8 @@ def main(dataset: str, backbone: str, head: str) -> None:
             (folder / name).mkdir(parents=True)
         goals = gallery.goals(test, probabilities, victim.classes, settings.gallery)
         outcomes = attack_goals(victim, goals, settings, data / "raw", folder / "pictures")
-        draw(outcomes, f"{backbone}, {head} head", folder)
+        drawn = read_json(data / "origin.json")["drawn"]
+        draw(outcomes, f"{backbone}, {head} head", drawn, folder)
         curve = measure(victim, test, probabilities, settings.curve, data / "raw", seed)
         export(victim, test, settings.transfer, data / "raw", folder / "transfer")
         examples = pd.DataFrame([each.facts for each in outcomes])
@@ -131,13 +132,13 @@ def attack_goals(
     return outcomes
 
 
-def draw(outcomes: list[Outcome], model: str, folder: Path) -> None:
+def draw(outcomes: list[Outcome], model: str, drawn: bool, folder: Path) -> None:
     """Each outcome as a figure in gallery/, and its three pictures, small, in panels/ for the report."""
     for number, outcome in enumerate(outcomes, start=1):
         facts = outcome.facts
         change, factor = figure.magnified(outcome.original, outcome.result)
         facts |= {"name": f"{number:03}", "factor": factor}
-        facts["caption"] = figure.caption(facts, model)
+        facts["caption"] = figure.caption(facts, model, drawn)
         panels = {"original": outcome.original, "change": change, "result": outcome.result}
         for kind, pixels in panels.items():
             image = Image.fromarray(pixels)

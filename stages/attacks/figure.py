@@ -53,12 +53,13 @@ def titles(facts: Mapping[str, Any]) -> list[str]:
     ]
 
 
-def caption(facts: Mapping[str, Any], model: str) -> str:
+def caption(facts: Mapping[str, Any], model: str, drawn: bool) -> str:
     """All that one needs to know of one adversarial picture, in sentences."""
+    label = ("drawn " if drawn else "") + readable(facts["label"])
     truth, target = readable(facts["truth"]), readable(facts["target"])
     end = f"taken for {target}" if facts["fooled"] else f"still not taken for {target}"
     return (
-        f"{_upper(readable(facts['label']))} ({facts['image_id']}), {end} by {model}: probability of "
+        f"{_upper(label)} ({facts['image_id']}), {end} by {model}: probability of "
         f"{target} "
         f"{facts['target_before']:.2%} before and {facts['target_after']:.2%} after, of {truth} "
         f"{facts['truth_before']:.2%} and {facts['truth_after']:.2%}. {facts['attack']}, targeted, "

@@ -20,6 +20,7 @@ from stages.images.decoding import decode
 from stages.images.preprocessing import to_tensor
 
 SURE = float(np.log(9))  # nats: a picture is done when its target is nine times as likely as any other
+HAIR = 0.3  # nats: how far over the boundary a smallest change goes, since bfloat16 moves a margin by as much
 SAFE = 1.0  # nats: the margin of a smallest change, so that its rounding is the only one
 DESCENT = 0.25  # the length, in L2, of plain gradient descent's steps
 
@@ -89,13 +90,13 @@ def methods(
         Method(
             "DeepFool",
             "smallest L2",
-            lambda objective, originals, sizes: deepfool(objective, originals, smallest_steps),
+            lambda objective, originals, sizes: deepfool(objective, originals, smallest_steps, HAIR),
             lasting,
         ),
         Method(
             "FMN",
             "smallest L2",
-            lambda objective, originals, sizes: smallest(objective, originals, smallest_steps),
+            lambda objective, originals, sizes: smallest(objective, originals, smallest_steps, HAIR),
             lasting,
         ),
     ]  # fmt: skip

@@ -11,7 +11,7 @@ import math
 import torch
 
 from stages.attacks.found import Found, look, norms
-from stages.attacks.objective import Objective
+from stages.attacks.objective import Judged, Objective
 
 OVERSHOOT = 0.02  # of DeepFool: how much longer than to the linear boundary
 BEYOND = 0.05  # of FMN, until it has crossed the boundary once
@@ -19,8 +19,12 @@ GROWTH = 1.25  # from one try to the next to survive 8 bits
 TRIES = 16
 
 
-def deepfool(objective: Objective, originals: torch.Tensor, steps: int) -> Found:
-    """DeepFool towards the margin's own rival: the target, or else the likeliest other class."""
+def deepfool(objective: Objective, originals: torch.Tensor, steps: int, sure: float = 0.0) -> Found:
+    """DeepFool towards the margin's own rival: the target, or else the likeliest other class.
+
+    An image is done once its margin is under minus ``sure`` nats.
+    """
+    objective = _stricter(objective, sure)
     found = Found.start(originals)
     images = originals.clone()
     change = torch.zeros_like(originals)
@@ -40,12 +44,13 @@ def deepfool(objective: Objective, originals: torch.Tensor, steps: int) -> Found
     return found
 
 
-def smallest(objective: Objective, originals: torch.Tensor, steps: int) -> Found:
-    """FMN in L2: for each original the nearest image found on which the margin is below zero.
+def smallest(objective: Objective, originals: torch.Tensor, steps: int, sure: float = 0.0) -> Found:
+    """FMN in L2: for each original the nearest image found whose margin is under minus ``sure`` nats.
 
     Steps are relative to the ball, so there is no length to choose. ``margin`` is that of the nearest fooling
     image, or the lowest where none was found.
     """
+    objective = _stricter(objective, sure)
     found = Found.start(originals)
     nearest = torch.full_like(found.margin, torch.inf)
     radius = torch.full_like(found.margin, torch.inf)
@@ -79,6 +84,16 @@ def smallest(objective: Objective, originals: torch.Tensor, steps: int) -> Found
         change = moved - originals[rows]
         images[rows] = (originals[rows] + change * (ball / norms(change)).clamp(max=1)).clamp(0, 1)
     return found
+
+
+def _stricter(objective: Objective, sure: float) -> Objective:
+    """The objective with its boundary moved by ``sure`` nats, and the margin told from there."""
+
+    def judge(images: torch.Tensor, rows: torch.Tensor) -> Judged:
+        loss, margin = objective(images, rows)
+        return Judged(loss, margin + sure)
+
+    return judge
 
 
 def in_eight_bits(images: torch.Tensor, originals: torch.Tensor, epsilon: float = 1.0) -> torch.Tensor:

@@ -49,9 +49,16 @@ def differentiable(backbone: Backbone, device: Device, precision: str) -> Differ
     network = network.to(where, torch.float64 if dtype == torch.float64 else torch.float32)
     network = network.to(memory_format=torch.channels_last)
     if dtype == torch.bfloat16:
-        for convolution in [each for each in network.modules() if isinstance(each, nn.Conv2d)][:EXACT]:
-            in_float32(convolution, where)
+        convolutions = [each for each in network.modules() if isinstance(each, nn.Conv2d)]
+        for number, convolution in enumerate(convolutions):
+            if number < EXACT or (where == "cpu" and _slow_in_bfloat16(convolution)):
+                in_float32(convolution, where)
     return Differentiable(network, where, dtype)
+
+
+def _slow_in_bfloat16(convolution: nn.Conv2d) -> bool:
+    """Strided depthwise: a CPU has no kernel for its gradient in bfloat16, and takes ten times as long."""
+    return convolution.groups > 1 and convolution.stride != (1, 1)
 
 
 def _folded(network: nn.Module, side: int) -> nn.Module:
