@@ -53,9 +53,8 @@ def main(dataset: str, head: str) -> None:
             progress.update(len(originals))
             for source, files in sources.items():
                 fooled = right & (victim.read(files).argmax(1).numpy() != truth)
-                rows.append(
-                    {"source": source, "target": target, **share(int(fooled.sum()), int(right.sum()))}
-                )
+                shares = share(int(fooled.sum()), int(right.sum()))
+                rows.append({"source": source, "target": target, "epsilon": epsilon, **shares})
                 progress.update(len(files))
     matrix = pd.DataFrame(rows)
     with whole(Path("transfers", dataset, head)) as temporary:

@@ -1,3 +1,4 @@
+import base64
 import html
 import json
 import re
@@ -9,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
 
@@ -149,6 +151,42 @@ def test_the_page_names_sums_commit_and_unreadable_images(workspace: Path) -> No
 def test_without_git_the_page_says_so(workspace: Path) -> None:
     report.main()
     assert "not in a git repository" in written(workspace)
+
+
+def test_every_adversarial_picture_stands_on_the_page_with_its_caption(workspace: Path) -> None:
+    report.main()
+    page = written(workspace)
+    for backbone in BACKBONES:
+        folder = workspace / "attacks/pets" / backbone / "linear"
+        examples = pd.read_csv(folder / "examples.csv", dtype={"name": str})
+        for row in examples[examples["attack"] == "PGD"].itertuples():
+            assert f'<p class="caption">{row.caption}</p>' in page
+        for name in examples["name"]:
+            result = base64.b64encode((folder / f"panels/{name}_result.webp").read_bytes()).decode()
+            assert result in page
+    assert "<b>not Saint bernard</b>" in page  # what an attack did not reach is not called a success
+    assert "random noise" in page
+    assert "L∞ at most 8/255" in page
+
+
+def test_robust_accuracy_stands_in_the_summary(workspace: Path) -> None:
+    report.main()
+    assert "| resnet18, linear | 90.0 | 50.0 | 0.0 |" in written(workspace, "summary.md")
+
+
+@pytest.mark.parametrize(
+    "missing",
+    [
+        "attacks/pets/resnet18/knn/robustness.csv",
+        "attacks/pets/resnet18/knn/panels/001_change.webp",
+        "transfers/pets/linear/matrix.csv",
+    ],
+)
+def test_a_missing_attack_is_named_with_what_to_do(workspace: Path, missing: str) -> None:
+    (workspace / missing).unlink()
+    with pytest.raises(UserError, match=f"{missing} is missing. Run `dvc repro`"):
+        report.main()
+    assert not (workspace / "reports").exists()
 
 
 def test_the_summary_has_every_headline_number(workspace: Path) -> None:

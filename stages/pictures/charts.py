@@ -271,13 +271,14 @@ def robustness(table: pd.DataFrame) -> Markup:
     said = []
     for kind, title, values in (
         ("saved", "PGD, saved with 8 bits", plain["saved"]),
-        ("strong", "the reference, APGD", strong["robust"]),
         ("plain", "PGD", plain["robust"]),
+        ("strong", "the reference, APGD", strong["robust"]),
     ):
         heights = values.to_numpy(float)
         marks = [plot.path(places, heights)]
         for x, y, level in zip(places, heights, levels, strict=True):
-            marks.append(plot.dot((x, y), 4.5, f"{title}, epsilon {level}/255: {100 * y:.1f}% robust"))
+            radius = 7.5 if kind == "strong" else 4.5  # a ring, which shows around PGD's dot where they agree
+            marks.append(plot.dot((x, y), radius, f"{title}, epsilon {level}/255: {100 * y:.1f}% robust"))
         drawing.append(tag("g", *marks, class_=kind))
         said.append(
             f"{title}: "

@@ -154,8 +154,8 @@ def write_transfer(folder: Path, backbones: Sequence[str]) -> None:
     """The transfer matrix of a head."""
     folder.mkdir(parents=True)
     rows = [
-        {"source": source, "target": target, "images": 12, "fooled": float(source == target), "low": 0.0,
-         "high": 1.0}
+        {"source": source, "target": target, "epsilon": 8 / 255, "images": 12,
+         "fooled": float(source == target), "low": 0.0, "high": 1.0}
         for source in (*backbones, "random noise")
         for target in backbones
     ]  # fmt: skip
