@@ -16,6 +16,7 @@ from stages.params import Run
 from stages.pictures import page, summary
 from stages.pictures.attack import read_attacks, read_transfers
 from stages.pictures.evaluation import read_all
+from stages.pictures.sights import read_sights
 
 EVALUATIONS = Path("evaluations")
 ATTACKS = Path("attacks")
@@ -30,8 +31,9 @@ def main() -> None:
     evaluations = read_all(EVALUATIONS, list(itertools.product(run.datasets, run.backbones, run.heads)))
     attacks = read_attacks(ATTACKS, list(itertools.product(run.datasets, run.backbones, run.heads)))
     transfers = read_transfers(TRANSFERS, list(itertools.product(run.datasets, run.heads)))
+    sights = read_sights(Path(), evaluations)
     code = commit()
-    write("index.html", page.render(evaluations, attacks, transfers, code))
+    write("index.html", page.render(evaluations, attacks, transfers, sights, code))
     write("summary.md", summary.render(evaluations, attacks, code))
     write("timings.js", timings())
 

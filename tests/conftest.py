@@ -13,6 +13,20 @@ import pytest
 ROOT = Path(__file__).parent.parent
 SHARED = ROOT.parent / "shared" / "data"
 PROJECT = ("stages", "params.yaml", "dvc.yaml", ".dvcignore", ".gitignore")
+# Galleries as small as they can be: most tests are about something else.
+SMALL_GALLERIES = (
+    "ideal.classes=[zebra]",
+    "ideal.taken_apart=[]",
+    "ideal.frames=3",
+    "ideal.method.coarse_steps=1",
+    "ideal.method.fine_steps=2",
+    "ideal_breeds.breeds=[pug]",
+    "ideal_breeds.coarse_steps=1",
+    "ideal_breeds.fine_steps=1",
+    "features.pictures=1",
+    "features.searched=8",
+    "gradcam.mistakes=2",
+)
 
 # What a pipeline test attacks: enough to run every line, little enough to take seconds.
 FEW_ATTACKS = (
@@ -75,6 +89,8 @@ def new_workspace(tmp_path_factory: pytest.TempPathFactory) -> Callable[[], Work
         shutil.copy(ROOT / ".dvc" / ".gitignore", path / ".dvc")
         workspace = Workspace(path)
         workspace.set_params(*FEW_ATTACKS)
+
+        workspace.set_params(*SMALL_GALLERIES)
         workspace.run("git", "init", "-q")
         workspace.run("git", "config", "user.email", "test@example.org")
         workspace.run("git", "config", "user.name", "test")

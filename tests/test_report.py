@@ -16,6 +16,8 @@ from playwright.sync_api import Browser, Page, sync_playwright
 
 from stages import report
 from stages.errors import UserError
+from stages.galleries import figures
+from stages.galleries.figures import Figure, Tile
 from tests.pictures.generated import (
     breeds,
     probabilities,
@@ -448,3 +450,33 @@ def test_without_scripts_every_evaluation_is_there(browser: Browser, site: Path)
     assert tab.locator("article.evaluation:visible").count() == 2 * len(BACKBONES) * len(HEADS)
     assert "timings.js" in tab.locator("#times").inner_text()
     context.close()
+
+
+def test_galleries_are_shown_and_escaped(workspace: Path) -> None:
+    """Wherever a gallery lies; the same page without one has no such part."""
+    report.main()
+    before = written(workspace)
+    assert "What the networks see" not in before
+    picture = np.zeros((8, 8, 3), np.uint8)
+    sights = {
+        "ideals/imagenet/resnet18": "an ideal",
+        "features/pets/resnet18": "a feature map",
+        "ideals/pets/resnet18/knn": "a breed's ideal",
+        "gradcams/pets/efficientnet_lite0/linear": "a region",
+    }
+    for folder, words in sights.items():
+        tile = Tile(picture, [f"{words} {NASTY}"], [picture, picture + 1])
+        figure = Figure("name", f"title {NASTY}", f"caption of {words}", [tile], columns=9)
+        figures.write(workspace / folder, [figure])
+    readings = [("imagenet", "resnet18", reader, NASTY, 0.25, False) for reader in BACKBONES]
+    table = pd.DataFrame(readings, columns=["group", "maker", "reader", "name", "probability", "first"])
+    (workspace / "ideal_readings").mkdir()
+    table.to_csv(workspace / "ideal_readings/readings.csv", index=False)
+    report.main()
+    page = written(workspace)
+    assert "What the networks see" in page
+    for words in sights.values():
+        assert f"caption of {words.replace(chr(39), '&#39;')}" in page
+    assert page.count("data:image/webp;base64,") == before.count("data:image/webp;base64,") + len(sights)
+    assert "How the other backbones read them" in page
+    assert NASTY not in page

@@ -84,13 +84,18 @@ class Victim:
 
 def load(model: Path, backbone: str, weights: Path, device: Device, card: dict[str, Any]) -> Victim:
     """The victim in a trained head's folder; its embeddings' ``card`` says how embed reads pictures."""
-    trained = read_json(model / "head.json")
-    tensors = load_file(model / "head.safetensors")
-    probe = Probe(HEADS[trained["head"]], tensors, Calibration(**trained["calibration"]))
+    probe, classes = load_probe(model)
     network = build(backbone, weights)
     features = differentiable(network, device, card["precision"])  # before the engine takes the network
     engine = Engine(network, device, card["precision"])
     classifier = Classifier(
         lambda images: features(images).cpu(), network.preprocessing, card["views"], probe.smooth()
     )
-    return Victim(classifier, engine, card["views"], card["dtype"], probe, trained["classes"])
+    return Victim(classifier, engine, card["views"], card["dtype"], probe, classes)
+
+
+def load_probe(model: Path) -> tuple[Probe, list[str]]:
+    """The head in a trained head's folder, and its classes in the probabilities' order."""
+    trained = read_json(model / "head.json")
+    tensors = load_file(model / "head.safetensors")
+    return Probe(HEADS[trained["head"]], tensors, Calibration(**trained["calibration"])), trained["classes"]

@@ -33,6 +33,7 @@ from stages.pictures.evaluation import (
     plural,
     readable,
 )
+from stages.pictures.sights import Sights
 
 HERE = Path(__file__).parent
 
@@ -83,6 +84,7 @@ def render(
     evaluations: Sequence[Evaluation],
     attacks: Mapping[str, Attack],
     transfers: Mapping[tuple[str, str], pd.DataFrame],
+    sights: Sights,
     commit: str,
 ) -> str:
     """The page as HTML: the same results and commit give the same bytes.
@@ -125,6 +127,7 @@ def render(
         percent="{:.1%}".format,
         reliability=charts.reliability,
         robustness=charts.robustness,
+        sights=sights,
         top1=TOP1,
         validation_curve=charts.validation_curve,
         whole=charts.WHOLE,
