@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 import torch
-from pydantic import NonNegativeInt, PositiveFloat, PositiveInt
+from pydantic import NonNegativeInt, PositiveInt
 
 from stages import params
 from stages.attacks import victim as victims
@@ -35,7 +35,6 @@ class Settings(Section):
     breeds: Literal["all"] | list[str]
     coarse_steps: NonNegativeInt
     fine_steps: PositiveInt
-    learning_rate: PositiveFloat
 
 
 def main(dataset: str, backbone: str, head: str) -> None:

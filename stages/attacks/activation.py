@@ -3,8 +3,8 @@
 Simonyan, Vedaldi, Zisserman: Deep inside convolutional networks, 2014, with their decay; total variation
 after Mahendran, Vedaldi: Understanding deep image representations by inverting them, CVPR 2015; random
 shifts, rotations and scales, so that only what survives them counts, after Olah, Mordvintsev, Schubert:
-Feature visualization, Distill 2017. Coarse first: most steps are taken at under half the size, where whole
-shapes form and a step costs a fifth.
+Feature visualization, Distill 2017. Coarse first: most steps are taken at half size, where whole shapes form
+and a step costs a quarter.
 """
 
 import math
@@ -20,7 +20,6 @@ from stages.images.preprocessing import Preprocessing
 from stages.params import Section
 
 TOGETHER = 8  # pictures in one batch
-COARSE = 7 / 16, 3 / 4  # the sizes of the coarse steps, for two thirds of them and for the last third
 TURN = 10.0  # degrees, at most, to either side
 ZOOM = 0.15  # the largest change of scale, up or down
 SLOWEST = 0.1  # share of the learning rate left at the end of its cosine
@@ -51,7 +50,7 @@ class Method(Section):
         return ", ".join(
             [
                 f"{self.steps} steps of gradient ascent",
-                *([f"{self.coarse_steps} of them coarse"] if self.multi_scale else []),
+                *([f"{self.coarse_steps} of them at half size"] if self.multi_scale else []),
                 "on Fourier coefficients" if self.fourier else "on pixels",
                 *(["decorrelated colours"] if self.decorrelated_colour else []),
                 *(["random shifts"] if self.jitter else []),
@@ -188,10 +187,8 @@ def variation(pictures: torch.Tensor) -> torch.Tensor:
 
 def _sides(preprocessing: Preprocessing, method: Method) -> list[int]:
     """The picture's size, in pixels, at each step."""
-    whole = preprocessing.resize
-    coarsest, coarse = (round(whole * scale / 2) * 2 if method.multi_scale else whole for scale in COARSE)
-    first = round(2 / 3 * method.coarse_steps)
-    return [coarsest] * first + [coarse] * (method.coarse_steps - first) + [whole] * method.fine_steps
+    coarse = preprocessing.resize // 4 * 2 if method.multi_scale else preprocessing.resize
+    return [coarse] * method.coarse_steps + [preprocessing.resize] * method.fine_steps
 
 
 def _shown(steps: int, frames: int) -> set[int]:

@@ -16,9 +16,9 @@ GREY = Preprocessing(32, 28, 32, "bicubic", (0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
 METHOD = Method(
     coarse_steps=12,
     fine_steps=4,
-    learning_rate=0.05,
-    total_variation=0.1,
-    decay=0.01,
+    learning_rate=0.1,
+    total_variation=0.02,
+    decay=0.001,
     multi_scale=True,
     jitter=True,
     rotate_and_scale=True,
@@ -29,16 +29,16 @@ METHOD = Method(
 
 @pytest.fixture(scope="module")
 def network() -> nn.Module:
-    """A small network of random weights that tells ten classes apart."""
-    torch.manual_seed(0)
-    last = nn.Linear(64, 10)
-    last.weight.data *= 20
-    layers = [nn.Conv2d(3, 16, 5, stride=2), nn.ReLU(), nn.AdaptiveAvgPool2d(2), nn.Flatten(), last]
-    return nn.Sequential(*layers).requires_grad_(False)
+    """Ten classes, each of them the mean of what one random filter answers to."""
+    filters = nn.Conv2d(3, 10, 5, stride=2, bias=False)
+    weights = torch.randn(filters.weight.shape, generator=torch.Generator().manual_seed(0))
+    filters.weight.data = weights - weights.mean((1, 2, 3), keepdim=True)
+    return nn.Sequential(filters, nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten()).requires_grad_(False)
 
 
-def guess(network: nn.Module, picture: torch.Tensor) -> int:
-    return int(network(GREY.normalize(GREY.geometry(picture))[None]).argmax())
+def height(network: nn.Module, picture: torch.Tensor, of: int) -> float:
+    """The class's log-probability where no gradient was taken: without transforms, through the real crop."""
+    return float(network(GREY.normalize(GREY.geometry(picture))[None]).log_softmax(1)[0, of])
 
 
 def climb(
@@ -50,9 +50,10 @@ def climb(
     return [each.picture for each in found]
 
 
-def test_every_class_is_reached_from_the_same_noise(network: nn.Module) -> None:
-    pictures = climb(network, range(10), coarse_steps=80, fine_steps=40)
-    assert [guess(network, picture) for picture in pictures] == list(range(10))
+def test_every_class_is_climbed_and_no_other(network: nn.Module) -> None:
+    pictures = climb(network, range(10))
+    heights = torch.tensor([[height(network, picture, of) for of in range(10)] for picture in pictures])
+    assert (heights.argmax(0) == torch.arange(10)).all()  # no other ideal is as much of a class as its own
 
 
 @pytest.mark.parametrize(
@@ -61,7 +62,8 @@ def test_every_class_is_reached_from_the_same_noise(network: nn.Module) -> None:
 def test_every_switch_does_something_and_still_climbs(network: nn.Module, switch: str) -> None:
     on, off = climb(network, [4])[0], climb(network, [4], **{switch: False})[0]
     assert not torch.equal(on, off)
-    assert guess(network, climb(network, [4], coarse_steps=80, **{switch: False})[0]) == 4
+    noise = climb(network, [4], coarse_steps=0, fine_steps=1, learning_rate=1e-9)[0]
+    assert height(network, off, 4) > height(network, noise, 4) + 0.1
 
 
 def test_total_variation_smooths(network: nn.Module) -> None:
