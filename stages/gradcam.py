@@ -77,7 +77,10 @@ def explained(victim: Victim, mistakes: pd.DataFrame, raw: Path) -> tuple[str, l
     network, preprocessing = victim.engine.network, victim.engine.preprocessing
     probe = victim.probe.smooth()
     blank = torch.zeros(1, 3, preprocessing.crop, preprocessing.crop, device=victim.engine.device)
-    layer = last_of_each_size(with_maps(network, blank))[-1]
+    layers = last_of_each_size(with_maps(network, blank))
+    if not layers:
+        return "no layer, because none has feature maps", []
+    layer = layers[-1]
     files = [raw / path for path in mistakes["path"]]
     rows = mistakes.to_dict("records")
     tiles: list[Tile] = []

@@ -81,7 +81,7 @@ def main(dataset: str, backbone: str, head: str) -> None:
             [
                 Figure(
                     "ideals",
-                    f"The ideal {origin['label_name']}s of {backbone} with the {head} head",
+                    f"The ideal of each {origin['label_name']}, for {backbone} and the {head} head",
                     f"Activation maximization through the {head} head on {backbone}'s features, fitted on "
                     f"{of}: {method.words}. " + HONEST + _given_up(len(made) - len(probabilities)),
                     tiles(made, probabilities, WIDE),

@@ -34,7 +34,8 @@ def recorded(network: nn.Module, layers: Sequence[str]) -> Iterator[dict[str, to
 def with_maps(network: nn.Module, image: torch.Tensor) -> dict[str, tuple[int, int]]:
     """Every layer that puts out feature maps, and how many channels and positions a side, in their order.
 
-    ``image`` [1, 3, side, side], any.
+    ``image`` [1, 3, side, side], any. A transformer whose layers put out tokens, or channels last, has few or
+    none of them.
     """
     # A padding only adds a rim to what the layer before it put out.
     names = [name for name, module in network.named_modules() if name and "Pad" not in type(module).__name__]
@@ -43,7 +44,7 @@ def with_maps(network: nn.Module, image: torch.Tensor) -> dict[str, tuple[int, i
     return {
         name: (output.shape[1], output.shape[-1])
         for name, output in outputs.items()
-        if isinstance(output, torch.Tensor) and output.dim() == 4 and output.shape[-1] > 1
+        if isinstance(output, torch.Tensor) and output.dim() == 4 and output.shape[-2] == output.shape[-1] > 1
     }
 
 

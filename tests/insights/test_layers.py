@@ -23,6 +23,16 @@ def test_one_layer_of_each_size(name: str, layers: list[str]) -> None:
     assert [maps[layer][1] for layer in layers] == [112, 56, 28, 14, 7]
 
 
+def test_what_has_channels_last_or_no_places_has_no_maps() -> None:
+    class Turned(torch.nn.Module):
+        def forward(self, images: torch.Tensor) -> torch.Tensor:
+            return images.permute(0, 2, 3, 1)
+
+    network = torch.nn.Sequential(torch.nn.Conv2d(3, 5, 3), Turned(), torch.nn.Flatten())
+    assert with_maps(network, torch.zeros(1, 3, 9, 9)) == {"0": (5, 7)}
+    assert last_of_each_size({}) == []
+
+
 def test_records_only_within() -> None:
     network = torch.nn.Sequential(torch.nn.Conv2d(3, 2, 3), torch.nn.ReLU())
     with recorded(network, ["0"]) as outputs:
