@@ -3,7 +3,7 @@
 import importlib
 import sys
 
-ALL = ("embedding", "linear", "flow", "pipeline")
+ALL = ("embedding", "linear", "attack", "flow", "pipeline")
 
 
 def main(names: list[str]) -> None:

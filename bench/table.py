@@ -7,13 +7,23 @@ from collections.abc import Callable
 
 def compare(what: str, ours: Callable[[], object], instead: Callable[[], object], pairs: int = 3) -> None:
     """Time both in turn, `pairs` times after a warm-up, and print medians and the median ratio."""
-    times = [(_seconds(ours), _seconds(instead)) for _ in range(pairs + 1)][1:]
+    times = [(seconds(ours), seconds(instead)) for _ in range(pairs + 1)][1:]
     mine, theirs = (statistics.median(each) for each in zip(*times, strict=True))
     ratio = statistics.median(b / a for a, b in times)
+    _print(what, mine, theirs, ratio)
+
+
+def row(what: str, mine: float, theirs: float) -> None:
+    """A row of two times that were taken in turn, for what is too slow to be run in pairs."""
+    _print(what, mine, theirs, theirs / mine)
+
+
+def _print(what: str, mine: float, theirs: float, ratio: float) -> None:
     print(f"{what:44} {mine:10.2f} s {theirs:10.2f} s {ratio:7.1f}x", flush=True)
 
 
-def _seconds(function: Callable[[], object]) -> float:
+def seconds(function: Callable[[], object]) -> float:
+    """How long a call takes."""
     start = time.perf_counter()
     function()
     return time.perf_counter() - start

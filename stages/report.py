@@ -1,6 +1,6 @@
-"""Collect every evaluation of the run into one page, reports/index.html, and a short reports/summary.md.
+"""Collect every evaluation and attack of the run into one page, reports/index.html, and reports/summary.md.
 
-The same evaluations and commit give the same bytes. Times differ from run to run, so they lie beside the page
+The same results and commit give the same bytes. Times differ from run to run, so they lie beside the page
 in reports/timings.js, which the page shows where it finds it.
 """
 
@@ -14,9 +14,13 @@ from stages.door import TIMINGS, open_door
 from stages.files import read_json, whole
 from stages.params import Run
 from stages.pictures import page, summary
+from stages.pictures.attack import read_attacks, read_transfers
 from stages.pictures.evaluation import read_all
+from stages.pictures.sights import read_sights
 
 EVALUATIONS = Path("evaluations")
+ATTACKS = Path("attacks")
+TRANSFERS = Path("transfers")
 REPORTS = Path("reports")
 CODE = ("params.yaml", "dvc.yaml", "stages")
 
@@ -25,9 +29,12 @@ def main() -> None:
     """Write the page, the summary, and the times beside them."""
     run = params.read("run", Run)
     evaluations = read_all(EVALUATIONS, list(itertools.product(run.datasets, run.backbones, run.heads)))
+    attacks = read_attacks(ATTACKS, list(itertools.product(run.datasets, run.backbones, run.heads)))
+    transfers = read_transfers(TRANSFERS, list(itertools.product(run.datasets, run.heads)))
+    sights = read_sights(Path(), evaluations)
     code = commit()
-    write("index.html", page.render(evaluations, code))
-    write("summary.md", summary.render(evaluations, code))
+    write("index.html", page.render(evaluations, attacks, transfers, sights, code))
+    write("summary.md", summary.render(evaluations, attacks, code))
     write("timings.js", timings())
 
 

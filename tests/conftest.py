@@ -17,6 +17,33 @@ PROJECT = ("flows", "stages", "params.yaml", "dvc.yaml", "prefect.yaml", ".dvcig
 CHROMIUM = next(
     (path for path in map(Path, ("/usr/bin/chromium", "/usr/bin/chromium-browser")) if path.exists()), None
 )
+# Galleries as small as they can be: most tests are about something else.
+SMALL_GALLERIES = (
+    "ideal.classes=[zebra]",
+    "ideal.taken_apart=[]",
+    "ideal.frames=3",
+    "ideal.method.coarse_steps=1",
+    "ideal.method.fine_steps=2",
+    "ideal_breeds.breeds=[pug]",
+    "ideal_breeds.coarse_steps=1",
+    "ideal_breeds.fine_steps=1",
+    "features.pictures=1",
+    "features.searched=8",
+    "gradcam.mistakes=2",
+)
+
+# What a pipeline test attacks: enough to run every line, little enough to take seconds.
+FEW_ATTACKS = (
+    "attack.gallery=1",
+    "attack.steps=3",
+    "attack.smallest_steps=2",
+    "attack.curve.images=3",
+    "attack.curve.epsilons=[0.5/255, 2/255]",
+    "attack.curve.steps=2",
+    "attack.curve.reference_steps=2",
+    "attack.transfer.images=2",
+    "attack.transfer.steps=1",
+)
 
 
 @dataclass
@@ -74,6 +101,7 @@ def new_workspace(tmp_path_factory: pytest.TempPathFactory) -> Callable[[], Work
         shutil.copy(ROOT / ".dvc" / "config", path / ".dvc")
         shutil.copy(ROOT / ".dvc" / ".gitignore", path / ".dvc")
         workspace = Workspace(path)
+        workspace.set_params(*FEW_ATTACKS, *SMALL_GALLERIES)
         workspace.commit("the project")
         return workspace
 

@@ -18,6 +18,7 @@ from stages.embeddings import store
 from tests.conftest import ROOT, Workspace, stages_run
 
 BACKBONE = "efficientnet_lite0"
+HEADS = ("linear", "knn", "prototype", "mlp")
 
 
 def md5(file: Path) -> str:
@@ -79,7 +80,7 @@ def drawn(sample: Workspace, tmp_path: Path) -> Path:
 
 class TestSample:
     def test_every_head_is_measured(self, sample: Workspace) -> None:
-        for head in ("linear", "knn", "prototype", "mlp"):
+        for head in HEADS:
             folder = sample.path / "evaluations/sample" / BACKBONE / head
             metrics = json.loads((folder / "metrics.json").read_text())
             assert metrics["breed"]["top1"] > 10 / 37  # far above one in 37, on drawings
@@ -97,7 +98,7 @@ class TestSample:
     def test_the_report_says_that_they_are_drawn(self, sample: Workspace) -> None:
         page = (sample.path / "reports/index.html").read_text()
         assert "not photographs" in page
-        for head in ("linear", "knn", "prototype", "mlp"):
+        for head in HEADS:
             assert head in page
         assert "drawn" in (sample.path / "reports/summary.md").read_text()
 
@@ -107,18 +108,23 @@ class TestSample:
     def test_metrics_are_in_git_and_nothing_else_is(self, sample: Workspace) -> None:
         new = sample.run("git", "status", "--porcelain", "--untracked-files=all").splitlines()
         names = {line[3:] for line in new if not line.startswith(" M")}
-        metrics = {
-            f"evaluations/sample/{BACKBONE}/{head}/metrics.json"
-            for head in ("linear", "knn", "prototype", "mlp")
+        metrics = {f"evaluations/sample/{BACKBONE}/{head}/metrics.json" for head in HEADS}
+        ideals = {
+            f"ideals/{each}/metrics.json"
+            for each in (f"imagenet/{BACKBONE}", *(f"sample/{BACKBONE}/{head}" for head in HEADS))
         }
-        assert names == {"dvc.lock", "reports/summary.md", *metrics}
+        attacks = {each.replace("evaluations", "attacks") for each in metrics}
+        transfers = {f"transfers/sample/{head}/metrics.json" for head in HEADS}
+        others = {"dvc.lock", "reports/summary.md", "ideal_readings/metrics.json"}
+        assert names == others | metrics | attacks | transfers | ideals
 
     def test_dvc_shows_metrics_and_plots(self, sample: Workspace, tmp_path: Path) -> None:
         shown = json.loads(sample.run("dvc", "metrics", "show", "--json"))
-        assert len(shown[""]["data"]) == 4
+        # evaluations, attacks, transfers and ideals of each head; ImageNet's ideals, and readings
+        assert len(shown[""]["data"]) == 4 * len(HEADS) + 2
         sample.run("dvc", "plots", "show", "--out", str(tmp_path))
         page = (tmp_path / "index.html").read_text()
-        for each in ("confusion_csv", "reliability_csv", "per_class_csv", "validation_csv"):
+        for each in ("confusion_csv", "reliability_csv", "per_class_csv", "validation_csv", "robustness_csv"):
             assert each in page
 
     def test_pictures_are_on_disk_once(self, sample: Workspace) -> None:
@@ -130,7 +136,9 @@ class TestSample:
         sample.set_params("train.knn.neighbours=[1, 5]")
         output = sample.run("dvc", "repro")
         name = f"sample-{BACKBONE}-knn"
-        assert stages_run(output) == {f"train@{name}", f"evaluate@{name}", "report"}
+        own = {f"{stage}@{name}" for stage in ("train", "evaluate", "attack", "ideal_breeds", "gradcam")}
+        assert stages_run(output) >= {*own, "transfer@sample-knn", "ideal_readings", "report"}
+        assert not any(each.startswith(("embed", "features", "ideal@")) for each in stages_run(output))
 
     def test_from_the_start_again_gives_the_same_lock(
         self, sample: Workspace, new_workspace: Callable[[], Workspace]
@@ -148,7 +156,7 @@ def test_one_added_photo_costs_one_embedding(
 ) -> None:
     workspace = new_workspace()
     point_at(workspace, pack(drawn, tmp_path))
-    assert "24 images embedded, 0 known before." in workspace.run("dvc", "repro")
+    assert "24 images embedded, 0 known before." in workspace.run("dvc", "repro", "embed")
     Image.new("RGB", (80, 90), "tan").save(drawn / "images" / "pug_999.jpg")
     with (drawn / "annotations" / "trainval.txt").open("a") as file:
         file.write("pug_999 27 2 15\n")
@@ -156,7 +164,7 @@ def test_one_added_photo_costs_one_embedding(
     names = list(before.index["image_id"])
     vectors = before.of(names)
     point_at(workspace, pack(drawn, tmp_path))
-    assert "1 images embedded, 24 known before." in workspace.run("dvc", "repro")
+    assert "1 images embedded, 24 known before." in workspace.run("dvc", "repro", "embed")
     after = store.read(workspace.path / "data/oxford-iiit-pet/embeddings" / BACKBONE)
     np.testing.assert_array_equal(after.of(names), vectors)
     assert len(after.index) == 25

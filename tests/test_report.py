@@ -1,3 +1,4 @@
+import base64
 import html
 import json
 import re
@@ -9,12 +10,22 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 from playwright.sync_api import Browser, Page
 
 from stages import report
 from stages.errors import UserError
-from tests.pictures.generated import breeds, probabilities, provenance, write_evaluation
+from stages.galleries import figures
+from stages.galleries.figures import Figure, Tile
+from tests.pictures.generated import (
+    breeds,
+    probabilities,
+    provenance,
+    write_attack,
+    write_evaluation,
+    write_transfer,
+)
 
 BACKBONES = ("resnet18", "efficientnet_lite0")
 HEADS = ("linear", "knn")
@@ -45,6 +56,9 @@ def make_run(root: Path, datasets: dict[str, dict[str, str]], **other: Any) -> N
                     validation,
                     provenance(dataset, backbone, head, species, len(truth), **other),
                 )
+                write_attack(root / "attacks" / dataset / backbone / head, list(species), ids)
+        for head in HEADS:
+            write_transfer(root / "transfers" / dataset / head, BACKBONES)
 
 
 @pytest.fixture(scope="module")
@@ -136,6 +150,42 @@ def test_the_page_names_sums_commit_and_unreadable_images(workspace: Path) -> No
 def test_without_git_the_page_says_so(workspace: Path) -> None:
     report.main()
     assert "not in a git repository" in written(workspace)
+
+
+def test_every_adversarial_picture_stands_on_the_page_with_its_caption(workspace: Path) -> None:
+    report.main()
+    page = written(workspace)
+    for backbone in BACKBONES:
+        folder = workspace / "attacks/pets" / backbone / "linear"
+        examples = pd.read_csv(folder / "examples.csv", dtype={"name": str})
+        for row in examples[examples["attack"] == "PGD"].itertuples():
+            assert f'<p class="caption">{row.caption}</p>' in page
+        for name in examples["name"]:
+            result = base64.b64encode((folder / f"panels/{name}_result.webp").read_bytes()).decode()
+            assert result in page
+    assert "<b>not Saint bernard</b>" in page  # what an attack did not reach is not called a success
+    assert "random noise" in page
+    assert "L∞ at most 8/255" in page
+
+
+def test_robust_accuracy_stands_in_the_summary(workspace: Path) -> None:
+    report.main()
+    assert "| resnet18, linear | 90.0 | 50.0 | 0.0 |" in written(workspace, "summary.md")
+
+
+@pytest.mark.parametrize(
+    "missing",
+    [
+        "attacks/pets/resnet18/knn/robustness.csv",
+        "attacks/pets/resnet18/knn/panels/001_change.webp",
+        "transfers/pets/linear/matrix.csv",
+    ],
+)
+def test_a_missing_attack_is_named_with_what_to_do(workspace: Path, missing: str) -> None:
+    (workspace / missing).unlink()
+    with pytest.raises(UserError, match=f"{missing} is missing. Run `dvc repro`"):
+        report.main()
+    assert not (workspace / "reports").exists()
 
 
 def test_the_summary_has_every_headline_number(workspace: Path) -> None:
@@ -387,3 +437,33 @@ def test_without_scripts_every_evaluation_is_there(browser: Browser, site: Path)
     assert tab.locator("article.evaluation:visible").count() == 2 * len(BACKBONES) * len(HEADS)
     assert "timings.js" in tab.locator("#times").inner_text()
     context.close()
+
+
+def test_galleries_are_shown_and_escaped(workspace: Path) -> None:
+    """Wherever a gallery lies; the same page without one has no such part."""
+    report.main()
+    before = written(workspace)
+    assert "What the networks see" not in before
+    picture = np.zeros((8, 8, 3), np.uint8)
+    sights = {
+        "ideals/imagenet/resnet18": "an ideal",
+        "features/pets/resnet18": "a feature map",
+        "ideals/pets/resnet18/knn": "a breed's ideal",
+        "gradcams/pets/efficientnet_lite0/linear": "a region",
+    }
+    for folder, words in sights.items():
+        tile = Tile(picture, [f"{words} {NASTY}"], [picture, picture + 1])
+        figure = Figure("name", f"title {NASTY}", f"caption of {words}", [tile], columns=9)
+        figures.write(workspace / folder, [figure])
+    readings = [("imagenet", "resnet18", reader, NASTY, 0.25, False) for reader in BACKBONES]
+    table = pd.DataFrame(readings, columns=["group", "maker", "reader", "name", "probability", "first"])
+    (workspace / "ideal_readings").mkdir()
+    table.to_csv(workspace / "ideal_readings/readings.csv", index=False)
+    report.main()
+    page = written(workspace)
+    assert "What the networks see" in page
+    for words in sights.values():
+        assert f"caption of {words.replace(chr(39), '&#39;')}" in page
+    assert page.count("data:image/webp;base64,") == before.count("data:image/webp;base64,") + len(sights)
+    assert "How the other backbones read them" in page
+    assert NASTY not in page

@@ -1,7 +1,7 @@
 """What a backbone is: a pretrained network, cut where its features are."""
 
 import pickle  # only for the name of the error that weights_only=True raises
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -17,7 +17,9 @@ class Backbone:
 
     ``features``: normalized images [n, 3, crop, crop] to vectors [n, dimensions]. ``classifier``: those
     vectors to ImageNet's 1,000 logits, or None where the features are not the classifier's input.
-    ``layer`` says in words what the features are; ``weights_sha256`` is the sum of the weights' file.
+    ``imagenet``: normalized images to those logits, the whole network as it was trained, or None where it has
+    no such classifier. ``layer`` says in words what the features are; ``weights_sha256`` is the sum of the
+    weights' file.
     """
 
     name: str
@@ -27,6 +29,16 @@ class Backbone:
     preprocessing: Preprocessing
     weights_file: str
     weights_sha256: str
+    imagenet: nn.Module | None = None
+
+    def as_classifier(self) -> "Backbone":
+        """The same network with ImageNet's 1,000 logits for its features; UserError where it has none."""
+        if self.imagenet is None:
+            raise UserError(
+                f"{self.name} has no classifier for ImageNet's classes, so it knows no zebra; "
+                "choose another backbone, or leave ideal.classes in params.yaml empty."
+            )
+        return replace(self, features=self.imagenet, classifier=None, layer="ImageNet's 1,000 logits")
 
     @property
     def dimensions(self) -> int:

@@ -14,7 +14,7 @@ def build(name: str, weights: Path) -> Backbone:
     ``weights`` is the folder of weight files. Raises UserError where the weights are not to be had.
     """
     backbone = build_lite(name) if name in LITE else build_vision(name, weights)
-    for module in (backbone.features, backbone.classifier):
+    for module in (backbone.features, backbone.classifier, backbone.imagenet):
         if module is not None:
             module.eval().requires_grad_(False)
     return backbone

@@ -39,10 +39,11 @@ def build_lite(name: str) -> Backbone:
     load_weights(network, file)
     classifier = network._fc
     network._fc = nn.Identity()
+    features = _Features(network)
     crop = CROPS[name]
     return Backbone(
         name=name,
-        features=_Features(network),
+        features=features,
         classifier=classifier,
         layer="pooled output of the last convolution",
         preprocessing=Preprocessing(
@@ -55,4 +56,5 @@ def build_lite(name: str) -> Backbone:
         ),
         weights_file=file.name,
         weights_sha256=digest(file),
+        imagenet=nn.Sequential(features, classifier),
     )

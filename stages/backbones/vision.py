@@ -36,9 +36,16 @@ def build_vision(name: str, weights: Path) -> Backbone:
     options = TRAINED_OTHERWISE if architecture in ("googlenet", "inception_v3") else {}
     network = torchvision.models.get_model(architecture, weights=None, **options)
     load_weights(network, file)
-    features, classifier, layer = _cut(network, architecture, variant)
+    features, classifier, imagenet, layer = _cut(network, architecture, variant)
     return Backbone(
-        name, features, classifier, layer, preprocessing_of(chosen, architecture), file.name, digest(file)
+        name=name,
+        features=features,
+        classifier=classifier,
+        layer=layer,
+        preprocessing=preprocessing_of(chosen, architecture),
+        weights_file=file.name,
+        weights_sha256=digest(file),
+        imagenet=imagenet,
     )
 
 
@@ -78,17 +85,23 @@ def preprocessing_of(chosen: WeightsEnum, architecture: str) -> Preprocessing:
     )
 
 
-def _cut(network: Any, architecture: str, variant: str) -> tuple[nn.Module, nn.Module | None, str]:
-    """Features, classifier and what the features are."""
+def _cut(network: Any, architecture: str, variant: str) -> tuple[nn.Module, nn.Module | None, nn.Module, str]:
+    """Features, classifier, the whole network from images to logits, and what the features are."""
     if architecture.startswith("squeezenet") or (architecture.startswith("vgg") and not variant):
         pooled = nn.Sequential(network.features, nn.AdaptiveAvgPool2d(1), nn.Flatten())
-        return pooled, None, "pooled output of the last convolution"
+        # The classifier of these sees more than the pooled features: VGG's the 7 x 7 grid before pooling.
+        after = [network.avgpool, nn.Flatten()] if architecture.startswith("vgg") else []
+        imagenet = nn.Sequential(network.features, *after, network.classifier, nn.Flatten())
+        return pooled, None, imagenet, "pooled output of the last convolution"
     if variant == VGG_LAYERS[0]:
         flattened = nn.Sequential(network.features, network.avgpool, nn.Flatten())
-        return flattened, network.classifier, "flattened output of the last convolution"
+        classifier = network.classifier
+        imagenet = nn.Sequential(flattened, classifier)
+        return flattened, classifier, imagenet, "flattened output of the last convolution"
     # In every other network the last linear layer is the classifier, and its input the features.
     path = [name for name, module in network.named_modules() if isinstance(module, nn.Linear)][-1]
     parent, _, last = path.rpartition(".")
     classifier = network.get_submodule(path)
     setattr(network.get_submodule(parent), last, nn.Identity())
-    return network, classifier, f"input of the classifier ({path})"
+    imagenet = nn.Sequential(network, classifier)
+    return network, classifier, imagenet, f"input of the classifier ({path})"

@@ -24,7 +24,7 @@ EXACT = 2  # convolutions at the start kept in float32 under bfloat16: rounding 
 M_MMAP_THRESHOLD, M_TRIM_THRESHOLD = -3, -1  # of malloc.h
 
 
-def _keep_memory() -> None:
+def keep_memory() -> None:
     """Let glibc keep freed memory for the next layer.
 
     By default each large activation is mapped anew and given back, and on a CPU the page faults take as long
@@ -36,7 +36,7 @@ def _keep_memory() -> None:
             libc.mallopt(option, 1 << 30)
 
 
-def _in_float32(convolution: nn.Module, device: str) -> None:
+def in_float32(convolution: nn.Module, device: str) -> None:
     """Leave a convolution out of autocast."""
     forward = convolution.forward
 
@@ -54,17 +54,17 @@ class Engine:
     """
 
     def __init__(self, backbone: Backbone, device: Device, precision: Precision) -> None:
-        self.device = _device(device)
+        self.device = device_of(device)
         self.precision = _precision(precision, self.device)
         self.batch_size = BATCH[self.device]
         self.preprocessing = backbone.preprocessing
         if self.device == "cpu":
-            _keep_memory()
+            keep_memory()
         self.network = backbone.features.to(self.device).to(memory_format=torch.channels_last)
         if self.precision == "bfloat16":
             convolutions = [each for each in self.network.modules() if isinstance(each, nn.Conv2d)]
             for convolution in convolutions[:EXACT]:
-                _in_float32(convolution, self.device)
+                in_float32(convolution, self.device)
 
     @property
     def device_name(self) -> str:
@@ -117,7 +117,8 @@ class Engine:
         print(f"out of memory: going on with {self.batch_size} images at a time")
 
 
-def _device(wanted: Device) -> str:
+def device_of(wanted: Device) -> str:
+    """The device that "auto" means here; UserError for a GPU where there is none."""
     if wanted == "cuda" and not torch.cuda.is_available():
         raise UserError("params.yaml: embed.device is cuda, and no GPU is seen here; use auto or cpu.")
     if wanted == "auto":

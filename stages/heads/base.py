@@ -61,6 +61,14 @@ class Head(ABC):
     def logits(tensors: dict[str, torch.Tensor], features: torch.Tensor) -> torch.Tensor:
         """Unnormalized log-probabilities [n, classes] for features [n, dimensions]; differentiable."""
 
+    @staticmethod
+    def smooth(tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+        """The tensors of a stand-in whose logits have a slope everywhere, for whoever needs a gradient.
+
+        The head itself, unless its logits are flat somewhere.
+        """
+        return tensors
+
 
 def unit(features: torch.Tensor) -> torch.Tensor:
     """Each feature vector scaled to length one."""

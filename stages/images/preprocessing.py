@@ -1,9 +1,11 @@
 """Pixels to what a network was trained on: resize the short side, crop the centre, normalize."""
 
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 import numpy as np
 import torch
+from torch import nn
 from torchvision.transforms import InterpolationMode
 from torchvision.transforms.v2 import functional
 
@@ -29,11 +31,28 @@ class Preprocessing:
     def geometry(self, image: torch.Tensor) -> torch.Tensor:
         """Resize and crop [..., 3, height, width] to [..., 3, crop, crop]; uint8 stays uint8.
 
-        On uint8 this equals Pillow's resizing to within rounding, at a quarter of its time.
+        On uint8 this equals Pillow's resizing to within rounding, at a quarter of its time. Floats in [0, 1]
+        stay floats: the same without rounding, and differentiable.
         """
+        if image.is_floating_point():
+            return self._geometry_of_floats(image)
         mode = InterpolationMode(self.interpolation)
         resized = functional.resize(image, [self.resize], interpolation=mode, antialias=True)
         return functional.center_crop(resized, [self.crop, self.crop])
+
+    def _geometry_of_floats(self, image: torch.Tensor) -> torch.Tensor:
+        """`geometry` as two matrix products: the gradient of torch's own resizing takes 50 times as long.
+
+        Width first, then height, and cut to [0, 1] each time, as uint8 is: without the first cut a bicubic
+        edge would differ by as much as 0.06.
+        """
+        height, width = image.shape[-2:]
+        short, long = min(height, width), max(height, width)
+        side = int(self.resize * long / short)  # as torchvision rounds it
+        tall, wide = (self.resize, side) if height == short else (side, self.resize)
+        rows = _resampling(height, tall, self.crop, self.interpolation).to(image)
+        columns = _resampling(width, wide, self.crop, self.interpolation).to(image)
+        return (rows @ (image @ columns.T).clamp(0, 1)).clamp(0, 1)
 
     def views(self, image: torch.Tensor, count: int) -> list[torch.Tensor]:
         """One or two views of an image [3, height, width].
@@ -51,6 +70,17 @@ class Preprocessing:
         mean = torch.tensor(self.mean, dtype=image.dtype, device=image.device).view(3, 1, 1)
         std = torch.tensor(self.std, dtype=image.dtype, device=image.device).view(3, 1, 1)
         return (image - mean) / std
+
+
+@lru_cache(maxsize=256)
+@torch.inference_mode(False)  # a tensor made in that mode could not serve a gradient later
+def _resampling(length: int, resized: int, crop: int, interpolation: str) -> torch.Tensor:
+    """What resizing and centre-cropping along one side make of an identity: [crop, length], float64."""
+    identity = torch.eye(length, dtype=torch.float64).view(1, 1, length, length)
+    matrix = nn.functional.interpolate(
+        identity, (resized, length), mode=interpolation, align_corners=False, antialias=True
+    )
+    return functional.center_crop(matrix, [crop, length])[0, 0]
 
 
 def to_tensor(pixels: np.ndarray) -> torch.Tensor:

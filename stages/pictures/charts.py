@@ -255,6 +255,43 @@ def validation_curve(table: pd.DataFrame) -> Markup:
     return _drawn(drawing, height=below + 8, alt=f"Validation curve over {parameter}. {said}.")
 
 
+def robustness(table: pd.DataFrame) -> Markup:
+    """Robust accuracy over epsilon, which stands evenly spaced and in levels of 8 bits.
+
+    ``table`` has attack (PGD, then the reference), epsilon, robust, low, high and saved. Three lines: PGD's
+    pixels as found, with their intervals, the reference's, and PGD's after saving.
+    """
+    plain, strong = (each for _, each in table.groupby("attack", sort=False))
+    levels = [f"{255 * epsilon:.3g}" for epsilon in plain["epsilon"]]
+    places = (np.arange(len(plain)) + 0.5) / len(plain)
+    plot = _Plot(top=12, height=280)
+    drawing = plot.frame(WHOLE.ticks)
+    for x, low, high in zip(places, plain["low"], plain["high"], strict=True):
+        drawing.append(plot.line("whisker", (x, low), (x, high)))
+    said = []
+    for kind, title, values in (
+        ("saved", "PGD, saved with 8 bits", plain["saved"]),
+        ("plain", "PGD", plain["robust"]),
+        ("strong", "the reference, APGD", strong["robust"]),
+    ):
+        heights = values.to_numpy(float)
+        marks = [plot.path(places, heights)]
+        for x, y, level in zip(places, heights, levels, strict=True):
+            radius = 7.5 if kind == "strong" else 4.5  # a ring, which shows around PGD's dot where they agree
+            marks.append(plot.dot((x, y), radius, f"{title}, epsilon {level}/255: {100 * y:.1f}% robust"))
+        drawing.append(tag("g", *marks, class_=kind))
+        said.append(
+            f"{title}: "
+            + ", ".join(f"{100 * y:.0f}% at {x}/255" for x, y in zip(levels, heights, strict=True))
+        )
+    for x, level in zip(places, levels, strict=True):
+        drawing.append(tag("text", level, x=plot.x(x), y=plot.top + plot.height + 18, text_anchor="middle"))
+    drawing.append(_side_title("Robust accuracy", plot.y(0.5)))
+    below = "Epsilon, L∞, in 255ths of the pixels’ range"
+    drawing.append(tag("text", below, class_="side", x=plot.x(0.5), y=334, text_anchor="middle"))
+    return _drawn(drawing, height=344, alt=f"Robust accuracy. {'; '.join(said)}.")
+
+
 @dataclass(frozen=True)
 class _Plot:
     """A rectangle with axes: x from 0 to 1, y from ``low`` to ``high``; measures in px."""

@@ -8,7 +8,7 @@ anything or run any script but the page's.
 import base64
 import hashlib
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
@@ -20,6 +20,7 @@ import pandas as pd
 from markupsafe import Markup
 
 from stages.pictures import charts
+from stages.pictures.attack import Attack
 from stages.pictures.evaluation import (
     MEAN_PER_CLASS,
     TOP1,
@@ -32,6 +33,7 @@ from stages.pictures.evaluation import (
     plural,
     readable,
 )
+from stages.pictures.sights import Sights
 
 HERE = Path(__file__).parent
 
@@ -78,8 +80,17 @@ class Forest:
         return charts.interval_track(value, interval, self.axis, self.band)
 
 
-def render(evaluations: Sequence[Evaluation], commit: str) -> str:
-    """The page as HTML: the same evaluations and commit give the same bytes."""
+def render(
+    evaluations: Sequence[Evaluation],
+    attacks: Mapping[str, Attack],
+    transfers: Mapping[tuple[str, str], pd.DataFrame],
+    sights: Sights,
+    commit: str,
+) -> str:
+    """The page as HTML: the same results and commit give the same bytes.
+
+    ``attacks`` by ``dataset/backbone/head``, ``transfers`` by (dataset, head).
+    """
     datasets = [DataSet(name, list(each)) for name, each in groupby(evaluations, lambda each: each.dataset)]
     script = (HERE / "page.js").read_text("utf-8")
     environment = jinja2.Environment(
@@ -96,6 +107,8 @@ def render(evaluations: Sequence[Evaluation], commit: str) -> str:
         "written": _written,
     }
     return environment.get_template("page.html.j2").render(
+        attacks=attacks,
+        transfers=transfers,
         datasets=datasets,
         backbones=distinct([each.provenance["backbone"] for each in evaluations]),
         commit=commit,
@@ -111,7 +124,10 @@ def render(evaluations: Sequence[Evaluation], commit: str) -> str:
         forests=_forests,
         headline=headline,
         per_class=_per_class,
+        percent="{:.1%}".format,
         reliability=charts.reliability,
+        robustness=charts.robustness,
+        sights=sights,
         top1=TOP1,
         validation_curve=charts.validation_curve,
         whole=charts.WHOLE,

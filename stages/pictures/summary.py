@@ -1,17 +1,20 @@
 """The short summary in Markdown, for people who read results where they read code."""
 
 import html
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import groupby
 
+from stages.pictures.attack import Attack
 from stages.pictures.evaluation import Evaluation, finding, headline
 
 
-def render(evaluations: Sequence[Evaluation], commit: str) -> str:
+def render(evaluations: Sequence[Evaluation], attacks: Mapping[str, Attack], commit: str) -> str:
     """A table of the headline numbers per data set, where they came from, and the way to the page."""
     parts = ["# Results", "[index.html](index.html) shows all of this and more; it opens offline."]
     for name, each in groupby(evaluations, lambda each: each.dataset):
-        parts += _dataset(name, list(each))
+        chosen = list(each)
+        parts += _dataset(name, chosen)
+        parts += _attacks(chosen, attacks)
     parts.append(f"Commit: {_plain(commit)}")
     return "\n\n".join(parts) + "\n"
 
@@ -46,6 +49,22 @@ def _dataset(name: str, evaluations: list[Evaluation]) -> list[str]:
         f"On {source['images']['test']:,} test images; percent, NLL in nats; in brackets the 95% interval; "
         "bold is the best of its column.",
         "\n".join(archives + weights),
+    ]
+
+
+def _attacks(evaluations: list[Evaluation], attacks: Mapping[str, Attack]) -> list[str]:
+    """Robust accuracy of each backbone and head: a column for each epsilon."""
+    curves = [(each, attacks[each.key].metrics["robust_accuracy"]) for each in evaluations]
+    columns = list(curves[0][1])
+    rows = [["Attacked", *columns], ["---", *("---:" for _ in columns)]]
+    for each, curve in curves:
+        shares = [f"{100 * curve[name]:.1f}" for name in columns]
+        rows.append([_plain(f"{each.backbone}, {each.head}"), *shares])
+    return [
+        "### Under attack",
+        "\n".join(f"| {' | '.join(row)} |" for row in rows),
+        f"Robust accuracy in percent on {attacks[evaluations[0].key].images} test images when every pixel "
+        "may change by that much: PGD, untargeted, L-infinity, white box, pixels before saving.",
     ]
 
 

@@ -77,27 +77,32 @@ def confused_pairs(confusion: np.ndarray, classes: list[str], most: int) -> pd.D
 
 
 def per_class(probabilities: np.ndarray, labels: np.ndarray, classes: list[str]) -> pd.DataFrame:
-    """Accuracy of each class that occurs, with its 95% interval: label, accuracy, low, high, images.
-
-    The interval is Wilson's (Probable inference, 1927), which Brown, Cai and DasGupta recommend for small n
-    (Interval estimation for a binomial proportion, 2001).
-    """
+    """Accuracy of each class that occurs, with its 95% interval: label, accuracy, low, high, images."""
     confusion = confusion_matrix(probabilities, labels)
     images = confusion.sum(1)
     present = images > 0
     n, hits = images[present], confusion.diagonal()[present]
-    accuracy = hits / n
-    centre = (accuracy + Z**2 / (2 * n)) / (1 + Z**2 / n)
-    half = Z / (1 + Z**2 / n) * np.sqrt(accuracy * (1 - accuracy) / n + Z**2 / (4 * n**2))
+    low, high = wilson(hits, n)
     return pd.DataFrame(
         {
             "label": np.array(classes, dtype=object)[present],
-            "accuracy": accuracy,
-            "low": np.maximum(centre - half, 0),
-            "high": np.minimum(centre + half, 1),
+            "accuracy": hits / n,
+            "low": low,
+            "high": high,
             "images": n,
         }
     )
+
+
+def wilson(hits: np.ndarray, n: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The 95% interval of each share ``hits / n``: Wilson's (Probable inference, 1927).
+
+    Brown, Cai and DasGupta recommend it for small n (Interval estimation for a binomial proportion, 2001).
+    """
+    share = hits / n
+    centre = (share + Z**2 / (2 * n)) / (1 + Z**2 / n)
+    half = Z / (1 + Z**2 / n) * np.sqrt(share * (1 - share) / n + Z**2 / (4 * n**2))
+    return np.maximum(centre - half, 0), np.minimum(centre + half, 1)
 
 
 def reliability(probabilities: np.ndarray, labels: np.ndarray, bins: int = BINS) -> pd.DataFrame:

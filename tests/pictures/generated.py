@@ -5,6 +5,7 @@ Everything is computed from the probabilities, so the files agree with each othe
 
 import json
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -108,6 +109,57 @@ def write_evaluation(
         folder / "validation.csv", index=False
     )
     (folder / "provenance.json").write_text(json.dumps(provenance))
+
+
+def write_attack(folder: Path, labels: list[str], image_ids: list[str]) -> None:
+    """What the report reads of one attack: two pictures by PGD, one of them by FGSM, which fails."""
+    (folder / "panels").mkdir(parents=True)
+    examples = []
+    for number, (image, attack) in enumerate(((0, "PGD"), (1, "PGD"), (0, "FGSM")), start=1):
+        facts = {
+            "goal": "to its neighbour", "attack": attack, "constraint": "L-infinity at most 4/255",
+            "image_id": image_ids[image], "label": labels[0], "truth": labels[0], "target": labels[-1],
+            "steps": number, "given_up": False, "fooled_before_saving": True, "fooled": attack == "PGD",
+            "truth_before": 0.9, "target_before": 0.01, "truth_after": 0.02, "target_after": 0.95,
+            "l2_before_saving": 0.4, "l2": 0.5, "levels": 4, "name": f"{number:03}", "factor": 31,
+            "caption": f"{image_ids[image]}: {labels[0]} taken for {labels[-1]}.",
+        }  # fmt: skip
+        examples.append(facts)
+        for kind in ("original", "change", "result"):
+            Image.new("RGB", (24, 24), (60 * number, 90, 140)).save(
+                folder / f"panels/{number:03}_{kind}.webp"
+            )
+    pd.DataFrame(examples).to_csv(folder / "examples.csv", index=False)
+    curve = [
+        {"attack": attack, "epsilon": level / 255, "images": 40, "robust": robust, "low": robust / 2,
+         "high": robust, "saved": saved, "saved_low": saved / 2, "saved_high": saved, "given_up": 0}
+        for attack, drop in (("PGD", 0.5), ("APGD", 0.45))
+        for level, robust, saved in ((0, 0.9, 0.9), (0.5, drop, 0.9), (1, 0.0, 0.1))
+    ]  # fmt: skip
+    pd.DataFrame(curve).to_csv(folder / "robustness.csv", index=False)
+    row = {"images": 2, "fooled": 1.0, "fooled_before_saving": 1.0, "median_l2": 0.5,
+           "median_l2_before_saving": 0.4, "median_steps": 2.0}  # fmt: skip
+    robust = {"0/255": 0.9, "0.5/255": 0.5, "1/255": 0.0}
+    metrics = {
+        "goals": {"to its neighbour": row},
+        "attacks": {"PGD": row, "FGSM": row | {"fooled": 0.0}},
+        "robust_accuracy": robust,
+        "robust_accuracy_reference": robust,
+        "given_up": 0,
+    }
+    (folder / "metrics.json").write_text(json.dumps(metrics))
+
+
+def write_transfer(folder: Path, backbones: Sequence[str]) -> None:
+    """The transfer matrix of a head."""
+    folder.mkdir(parents=True)
+    rows = [
+        {"source": source, "target": target, "epsilon": 8 / 255, "images": 12,
+         "fooled": float(source == target), "low": 0.0, "high": 1.0}
+        for source in (*backbones, "random noise")
+        for target in backbones
+    ]  # fmt: skip
+    pd.DataFrame(rows).to_csv(folder / "matrix.csv", index=False)
 
 
 def _scores(p: np.ndarray, truth: np.ndarray, kinds: np.ndarray, label_name: str) -> tuple[dict, dict]:

@@ -17,6 +17,19 @@ def parsed(markup: str) -> ElementTree.Element:
     return ElementTree.fromstring(markup)
 
 
+def test_robustness_draws_both_attacks_and_what_saving_undoes() -> None:
+    rows = [
+        {"attack": attack, "epsilon": level / 255, "robust": robust, "low": 0.9 * robust, "high": robust}
+        for attack, drop in (("PGD", 0.5), ("APGD", 0.4))
+        for level, robust in ((0, 0.8), (0.5, drop))
+    ]
+    drawn = charts.robustness(pd.DataFrame(rows).assign(saved=0.8))
+    assert "PGD, epsilon 0.5/255: 50.0% robust" in drawn
+    assert "APGD, epsilon 0.5/255: 40.0% robust" in drawn
+    assert "saved with 8 bits, epsilon 0.5/255: 80.0% robust" in drawn
+    assert drawn.count("whisker") == 2
+
+
 def test_a_tag_escapes_text_and_attributes() -> None:
     element = parsed(charts.tag("text", NASTY, aria_label=NASTY, class_="a"))
     assert (element.text, element.attrib) == (NASTY, {"aria-label": NASTY, "class": "a"})

@@ -1,0 +1,229 @@
+"""Attack one backbone and head: adversarial pictures of test images, and what accuracy is left under it."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from PIL import Image
+from pydantic import Field, NonNegativeInt, PositiveInt
+
+from stages import params
+from stages.attacks import figure, gallery, robustness
+from stages.attacks.epsilon import Epsilon, in_levels
+from stages.attacks.gallery import Outcome
+from stages.attacks.objective import canvas, cut
+from stages.attacks.pgd import pgd, step_within
+from stages.attacks.reread import save
+from stages.attacks.smallest import in_eight_bits
+from stages.attacks.victim import Victim, load
+from stages.door import open_door
+from stages.embeddings import store
+from stages.engines.eager import Device
+from stages.files import read_json, whole, write_json
+from stages.images.decoding import decode
+from stages.images.preprocessing import to_tensor
+from stages.params import Section
+from stages.progress import bar
+
+PANEL = 224  # longest side of the report's pictures, pixels
+
+
+class Curve(Section):
+    """Robust accuracy against epsilon."""
+
+    images: PositiveInt
+    epsilons: list[Epsilon] = Field(min_length=1)
+    steps: PositiveInt
+    reference_steps: PositiveInt
+    reference_restarts: NonNegativeInt
+
+
+class Transfer(Section):
+    """Pictures made here, to be tried on the other backbones."""
+
+    images: PositiveInt
+    epsilon: Epsilon
+    steps: PositiveInt
+
+
+class Settings(Section):
+    """The section ``attack`` of params.yaml."""
+
+    gallery: NonNegativeInt
+    epsilon: Epsilon
+    epsilon_l2: float = Field(gt=0)
+    steps: PositiveInt
+    total_variation: float = Field(ge=0)
+    smallest_steps: PositiveInt
+    curve: Curve
+    transfer: Transfer
+
+
+def main(dataset: str, backbone: str, head: str) -> None:
+    """Write attacks/<dataset>/<backbone>/<head>."""
+    settings = params.read("attack", Settings)
+    seed = params.read("seed", int)
+    weights = params.read("embed.weights", Path)
+    device: Device = params.read("embed.device", Device)  # type: ignore[arg-type]
+    data = Path("data", dataset)
+    vectors = store.read(data / "embeddings" / backbone)
+    victim = load(Path("models", dataset, backbone, head), backbone, weights, device, vectors.card)
+    test = test_images(data, seed)
+    probabilities = victim.of(torch.from_numpy(vectors.of(test["image_id"]))).numpy()
+
+    with whole(Path("attacks", dataset, backbone, head)) as folder:
+        for name in ("gallery", "pictures", "panels", "transfer"):
+            (folder / name).mkdir(parents=True)
+        goals = gallery.goals(test, probabilities, victim.classes, settings.gallery)
+        outcomes = attack_goals(victim, goals, settings, data / "raw", folder / "pictures")
+        drawn = read_json(data / "origin.json")["drawn"]
+        draw(outcomes, f"{backbone}, {head} head", drawn, folder)
+        curve = measure(victim, test, probabilities, settings.curve, data / "raw", seed)
+        export(victim, test, settings.transfer, data / "raw", folder / "transfer")
+        examples = pd.DataFrame([each.facts for each in outcomes])
+        examples.to_csv(folder / "examples.csv", index=False, lineterminator="\n")
+        curve.to_csv(folder / "robustness.csv", index=False, lineterminator="\n")
+        metrics = summarize(examples, curve)
+        write_json(folder / "metrics.json", metrics)
+    for goal in goals:
+        if len(goal.images) < settings.gallery:
+            print(f"{goal.name}: only {len(goal.images)} test images are read rightly, so no more are shown")
+    for name, share in metrics["robust_accuracy"].items():
+        print(f"robust accuracy at L-infinity {name}: {share:.3f}")
+
+
+def test_images(data: Path, seed: int) -> pd.DataFrame:
+    """The test images, image_id, label, species and path, in an order drawn by the seed."""
+    splits = pd.read_parquet(data / "splits.parquet")
+    paths = pd.read_parquet(data / "catalog.parquet", columns=["image_id", "path"])
+    test = splits[splits["split"] == "test"].merge(paths, on="image_id", validate="one_to_one")
+    return test.sort_values("image_id").sample(frac=1, random_state=seed).reset_index(drop=True)
+
+
+def read_pictures(test: pd.DataFrame, raw: Path) -> list[torch.Tensor]:
+    """Float pictures [3, height, width] in [0, 1]."""
+    return [to_tensor(decode((raw / path).read_bytes()).pixels).float() / 255 for path in test["path"]]
+
+
+def labels_of(test: pd.DataFrame, victim: Victim) -> torch.Tensor:
+    """Each image's class, int64 [n]."""
+    return torch.from_numpy(pd.Categorical(test["label"], categories=victim.classes).codes.astype(np.int64))
+
+
+def attack_goals(
+    victim: Victim, goals: list[gallery.Goal], settings: Settings, raw: Path, pictures: Path
+) -> list[Outcome]:
+    """The first attack on every goal, and all attacks on the first goal's pictures, to compare them."""
+    methods = gallery.methods(
+        settings.epsilon,
+        settings.epsilon_l2,
+        settings.steps,
+        settings.total_variation,
+        settings.smallest_steps,
+    )
+    plan = [(goal, methods if goal is goals[0] else methods[:1]) for goal in goals if len(goal.images)]
+    total = sum(len(goal.images) * len(chosen) for goal, chosen in plan)
+    outcomes = []
+    with bar(total, "adversarial pictures", "pictures") as progress:
+        for goal, chosen in plan:
+            outcomes += gallery.attack(victim, goal, chosen, raw, pictures, progress.update)
+    return outcomes
+
+
+def draw(outcomes: list[Outcome], model: str, drawn: bool, folder: Path) -> None:
+    """Each outcome as a figure in gallery/, and its three pictures, small, in panels/ for the report."""
+    for number, outcome in enumerate(outcomes, start=1):
+        facts = outcome.facts
+        change, factor = figure.magnified(outcome.original, outcome.result)
+        facts |= {"name": f"{number:03}", "factor": factor}
+        facts["caption"] = figure.caption(facts, model, drawn)
+        panels = {"original": outcome.original, "change": change, "result": outcome.result}
+        for kind, pixels in panels.items():
+            image = Image.fromarray(pixels)
+            image.thumbnail((PANEL, PANEL), Image.Resampling.LANCZOS)
+            image.save(folder / "panels" / f"{number:03}_{kind}.webp", quality=82)
+        name = gallery.file_name(facts["goal"], facts["attack"], facts["image_id"])
+        strip = figure.strip(list(panels.values()), figure.titles(facts), facts["caption"])
+        strip.save(folder / "gallery" / f"{number:03}_{name}.png")
+
+
+def measure(
+    victim: Victim, test: pd.DataFrame, probabilities: np.ndarray, settings: Curve, raw: Path, seed: int
+) -> pd.DataFrame:
+    """The robustness curve on the first of the test images."""
+    chosen = test.head(settings.images)
+    labels = labels_of(chosen, victim)
+    clean = torch.from_numpy(probabilities[: len(chosen)].argmax(1)) == labels
+    attackers = robustness.attackers(
+        settings.steps, settings.reference_steps, settings.reference_restarts, seed
+    )
+    pictures = read_pictures(chosen, raw)
+    return robustness.curve(victim, pictures, labels, clean, settings.epsilons, attackers)
+
+
+def export(victim: Victim, test: pd.DataFrame, settings: Transfer, raw: Path, folder: Path) -> None:
+    """Untargeted pictures that go on to the last step, for `transfer` to try on other backbones."""
+    chosen = test.head(settings.images)
+    labels = labels_of(chosen, victim)
+    with bar(len(chosen), "pictures to transfer") as progress:
+        for part in torch.arange(len(chosen)).split(victim.engine.batch_size):
+            rows = chosen.iloc[part.numpy()]
+            originals, sizes = canvas(read_pictures(rows, raw))
+            found = pgd(
+                victim.misread(sizes, labels[part], targeted=False),
+                originals,
+                norm="linf",
+                epsilon=settings.epsilon,
+                step=step_within(settings.epsilon),
+                steps=settings.steps,
+                sure=float("inf"),
+            )
+            saved = in_eight_bits(found.images, originals, settings.epsilon)
+            for picture, image_id in zip(cut(saved, sizes), rows["image_id"], strict=True):
+                save(picture, folder / f"{image_id}.png")
+            progress.update(len(rows))
+
+
+def summarize(examples: pd.DataFrame, curve: pd.DataFrame) -> dict[str, Any]:
+    """The headline numbers, for git."""
+    first = examples.iloc[:1]["attack"].iloc[0] if len(examples) else ""
+    shares = {
+        (kind, str(name)): _shares(rows)
+        for kind, key, chosen in (
+            ("goals", "goal", examples[examples["attack"] == first]),
+            ("attacks", "attack", examples[examples["goal"] == examples["goal"].iloc[0]]),
+        )
+        for name, rows in chosen.groupby(key, sort=False)
+    } if len(examples) else {}  # fmt: skip
+    by_attack = {
+        attack: {
+            in_levels(epsilon): share for epsilon, share in zip(rows["epsilon"], rows["robust"], strict=True)
+        }
+        for attack, rows in curve.groupby("attack", sort=False)
+    }
+    return {
+        **{
+            kind: {name: each for (of, name), each in shares.items() if of == kind}
+            for kind in ("goals", "attacks")
+        },
+        "robust_accuracy": by_attack["PGD"],
+        "robust_accuracy_reference": by_attack["APGD"],
+        "given_up": int(curve["given_up"].sum() + (examples["given_up"].sum() if len(examples) else 0)),
+    }
+
+
+def _shares(rows: pd.DataFrame) -> dict[str, float]:
+    return {
+        "images": len(rows),
+        "fooled": float(rows["fooled"].mean()),
+        "fooled_before_saving": float(rows["fooled_before_saving"].mean()),
+        "median_l2": float(rows["l2"].median()),
+        "median_l2_before_saving": float(rows["l2_before_saving"].median()),
+        "median_steps": float(rows["steps"].median()),
+    }
+
+
+if __name__ == "__main__":
+    open_door(main)

@@ -1,0 +1,114 @@
+"""How much accuracy is left when an attacker may change every pixel by epsilon."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+import torch
+
+from stages.attacks.apgd import reference
+from stages.attacks.epsilon import in_levels
+from stages.attacks.found import Found
+from stages.attacks.objective import Objective, canvas, cut
+from stages.attacks.pgd import pgd, step_within
+from stages.attacks.smallest import in_eight_bits
+from stages.attacks.victim import Victim
+from stages.progress import bar
+from stages.scores.metrics import wilson
+
+SAFE = 1.0  # nats: how far an image is pushed over the boundary, so that saving seldom brings it back
+
+Search = Callable[[Objective, torch.Tensor, float], Found]
+
+
+@dataclass(frozen=True)
+class Attacker:
+    """A search within an epsilon, by name."""
+
+    name: str
+    search: Search
+
+
+def attackers(steps: int, reference_steps: int, restarts: int, seed: int) -> list[Attacker]:
+    """PGD, whose curve is shown, and the strong reference that must not find much more."""
+
+    def plain(objective: Objective, originals: torch.Tensor, epsilon: float) -> Found:
+        return pgd(
+            objective,
+            originals,
+            norm="linf",
+            epsilon=epsilon,
+            step=step_within(epsilon),
+            steps=steps,
+            sure=SAFE,
+        )
+
+    def strong(objective: Objective, originals: torch.Tensor, epsilon: float) -> Found:
+        return reference(
+            objective, originals, epsilon=epsilon, steps=reference_steps, restarts=restarts, seed=seed,
+            sure=SAFE,
+        )  # fmt: skip
+
+    return [Attacker("PGD", plain), Attacker("APGD", strong)]
+
+
+def curve(
+    victim: Victim,
+    pictures: Sequence[torch.Tensor],
+    labels: torch.Tensor,
+    clean: torch.Tensor,
+    epsilons: Sequence[float],
+    attackers: Sequence[Attacker],
+) -> pd.DataFrame:
+    """Robust accuracy for each attack and epsilon, of pictures [3, height, width].
+
+    ``labels`` [n] are the truths, ``clean`` [n] says which of the pictures are read rightly as they are.
+
+    Untargeted, L-infinity. ``robust`` is counted on the pixels as found, the usual threat model; ``saved``
+    after saving with 8 bits and reading again, where a change under one level leaves nothing. A picture that
+    an attack breaks stays broken for every larger epsilon, whose ball holds the same adversarial picture.
+    Columns: attack, epsilon, images, robust, low, high (Wilson's 95% interval), saved, saved_low, saved_high,
+    given_up.
+    """
+    rows = []
+    for attacker in attackers:
+        standing, saved = clean.clone(), clean.clone()
+        rows.append(_row(attacker.name, 0.0, standing, saved, 0))
+        for epsilon in sorted(epsilon for epsilon in epsilons if epsilon > 0):
+            given_up = 0
+            saves = epsilon >= 1 / 255  # a smaller change leaves nothing in a saved picture
+            left = torch.nonzero(standing | saved if saves else standing).squeeze(1)
+            with bar(len(left), f"{attacker.name} at {in_levels(epsilon)}") as progress:
+                for part in left.split(victim.engine.batch_size) if len(left) else ():
+                    originals, sizes = canvas([pictures[i] for i in part.tolist()])
+                    objective = victim.misread(sizes, labels[part], targeted=False)
+                    found = attacker.search(objective, originals, epsilon)
+                    eight = in_eight_bits(found.images, originals, epsilon)
+                    standing[part] &= victim.before_saving(cut(found.images, sizes)).argmax(1) == labels[part]
+                    if saves:
+                        saved[part] &= victim.read_saved(cut(eight, sizes)).argmax(1) == labels[part]
+                    given_up += int(found.given_up.sum())
+                    progress.update(len(part))
+            rows.append(_row(attacker.name, epsilon, standing, saved, given_up))
+    return pd.DataFrame(rows)
+
+
+def _row(
+    attack: str, epsilon: float, standing: torch.Tensor, saved: torch.Tensor, given_up: int
+) -> dict[str, object]:
+    n = len(standing)
+    hits = np.array([int(standing.sum()), int(saved.sum())])
+    (low, saved_low), (high, saved_high) = wilson(hits, np.array([n, n]))
+    return {
+        "attack": attack,
+        "epsilon": epsilon,
+        "images": n,
+        "robust": hits[0] / n,
+        "low": low,
+        "high": high,
+        "saved": hits[1] / n,
+        "saved_low": saved_low,
+        "saved_high": saved_high,
+        "given_up": given_up,
+    }

@@ -1,0 +1,1 @@
+"""What is made to be looked at: figures of captioned pictures, as contact sheets and for the page."""

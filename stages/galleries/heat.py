@@ -1,0 +1,40 @@
+"""Numbers as colours: a scale that the colour-blind read as others do, alone or over a picture."""
+
+import numpy as np
+
+# cividis at ten places (Nuñez, Anderton, Renslow: Optimizing colormaps with consideration for color vision
+# deficiency, PLOS ONE 2018).
+CIVIDIS = np.array(
+    [
+        (0, 34, 78),
+        (18, 53, 112),
+        (59, 73, 108),
+        (87, 93, 109),
+        (112, 113, 115),
+        (138, 134, 120),
+        (165, 156, 116),
+        (195, 179, 105),
+        (225, 204, 85),
+        (253, 233, 69),
+    ]
+)
+
+
+def coloured(values: np.ndarray) -> np.ndarray:
+    """uint8 [height, width, 3] of values [height, width] in [0, 1]: dark blue to yellow."""
+    places = np.linspace(0, 1, len(CIVIDIS))
+    channels = [np.interp(values, places, CIVIDIS[:, channel]) for channel in range(3)]
+    return np.stack(channels, axis=-1).round().astype(np.uint8)
+
+
+def over(picture: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """The picture in grey, uint8 [height, width, 3], coloured the more the larger the values in [0, 1]."""
+    grey = picture.mean(-1, keepdims=True)
+    share = 0.15 + 0.55 * values[..., None]
+    return ((1 - share) * grey + share * coloured(values)).round().astype(np.uint8)
+
+
+def enlarged(values: np.ndarray, side: int) -> np.ndarray:
+    """A square map [n, n] as [side, side] by repeating its cells, so that the grid can be seen."""
+    at = np.arange(side) * len(values) // side
+    return values[np.ix_(at, at)]

@@ -1,0 +1,123 @@
+"""From noise to the picture that a head on a backbone holds for the ideal of each breed.
+
+As `stages.ideal`, through the head and its calibration instead of ImageNet's classifier. The probability
+under each picture is that of its PNG, read again the way that embed and evaluate read photographs.
+"""
+
+from pathlib import Path
+from typing import Literal
+
+import torch
+from pydantic import NonNegativeInt, PositiveInt
+
+from stages import params
+from stages.attacks import victim as victims
+from stages.attacks.activation import Method, ascend
+from stages.backbones.build import build
+from stages.door import open_door
+from stages.embeddings import store
+from stages.engines.eager import Device
+from stages.engines.gradients import differentiable
+from stages.errors import UserError, nearest
+from stages.files import read_json, whole, write_json
+from stages.galleries import figures
+from stages.galleries.figures import Figure
+from stages.galleries.ideals import HONEST, Made, save_and_read, stem, tiles
+from stages.params import Section
+from stages.progress import bar
+
+WIDE = 192  # pixels of a picture on the sheet
+
+
+class Settings(Section):
+    """The section ``ideal_breeds`` of params.yaml."""
+
+    breeds: Literal["all"] | list[str]
+    coarse_steps: NonNegativeInt
+    fine_steps: PositiveInt
+
+
+def main(dataset: str, backbone: str, head: str) -> None:
+    """Write ideals/<dataset>/<backbone>/<head>."""
+    settings = params.read("ideal_breeds", Settings)
+    method = params.read("ideal.method", Method)
+    method = method.model_copy(update=settings.model_dump(exclude={"breeds"}))
+    seed = params.read("seed", int)
+    weights = params.read("embed.weights", Path)
+    device: Device = params.read("embed.device", Device)  # type: ignore[arg-type]
+    origin = read_json(Path("data", dataset, "origin.json"))
+    of = f"{dataset}{' (drawn pets, not photographs)' if origin['drawn'] else ''}"
+    card = store.read(Path("data", dataset, "embeddings", backbone)).card
+    victim = victims.load(Path("models", dataset, backbone, head), backbone, weights, device, card)
+    places = chosen(settings.breeds, victim.classes, dataset)
+
+    features = differentiable(build(backbone, weights), device, "float32")
+    probe = victim.probe.smooth()
+
+    def logits(images: torch.Tensor) -> torch.Tensor:
+        return probe.head.logits(probe.tensors, features(images).cpu()) / probe.calibration.temperature
+
+    with bar(
+        method.steps * len(places), f"{backbone} and {head} from noise to their ideals", "steps"
+    ) as progress:
+        found = ascend(
+            logits,
+            places,
+            victim.engine.preprocessing,
+            method,
+            seed=seed,
+            device=features.device,
+            climbed=progress.update,
+        )
+    names = [victim.classes[place] for place in places]
+    made = [
+        Made(stem(place, name), name, name.replace("_", " "), place, ideal)
+        for name, place, ideal in zip(names, places, found, strict=True)
+    ]
+    with whole(Path("ideals", dataset, backbone, head)) as folder:
+        probabilities = save_and_read(made, folder / "pictures", victim.read)
+        figures.write(
+            folder,
+            [
+                Figure(
+                    "ideals",
+                    f"The ideal of each {origin['label_name']}, for {backbone} and the {head} head",
+                    f"Activation maximization through the {head} head on {backbone}'s features, fitted on "
+                    f"{of}: {method.words}. " + HONEST + _given_up(len(made) - len(probabilities)),
+                    tiles(made, probabilities, WIDE),
+                    columns=6,
+                )
+            ],
+        )
+        read = list(probabilities.values())
+        write_json(
+            folder / "metrics.json",
+            {
+                "mean_probability": sum(read) / len(read) if read else 0.0,
+                "over_half": sum(each > 0.5 for each in read),
+                "ideals": len(read),
+                "given_up": len(made) - len(read),
+            },
+        )
+    print(f"{sum(each > 0.5 for each in read)} of {len(made)} are read as their own with over 50%.")
+
+
+def chosen(breeds: Literal["all"] | list[str], classes: list[str], dataset: str) -> list[int]:
+    """The breeds' places among the head's classes; UserError with the nearest names for an unknown one."""
+    if breeds == "all":
+        return list(range(len(classes)))
+    for name in breeds:
+        if name not in classes:
+            raise UserError(
+                f"params.yaml: ideal_breeds.breeds names '{name}', which is not in {dataset}; "
+                f"{nearest(name, classes)}"
+            )
+    return [classes.index(name) for name in breeds]
+
+
+def _given_up(count: int) -> str:
+    return f" {count} were given up, where the loss was not a number." if count else ""
+
+
+if __name__ == "__main__":
+    open_door(main)

@@ -1,0 +1,140 @@
+"""Which test images are attacked, and what they are to be taken for."""
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from pydantic import TypeAdapter, ValidationError
+
+from stages import params
+from stages.attack import Settings
+from stages.attacks import figure
+from stages.attacks.epsilon import Epsilon, in_levels
+from stages.attacks.gallery import goals
+from stages.errors import UserError
+from tests.conftest import ROOT
+
+CLASSES = ["Bengal", "Siamese", "beagle", "pug"]
+SPECIES = ["cat", "cat", "dog", "dog"]
+
+
+def images(each: int, species: bool = True) -> tuple[pd.DataFrame, np.ndarray]:
+    """``each`` images of each class; every third is misread as the next class."""
+    labels = np.tile(np.arange(4), each)
+    rows = pd.DataFrame(
+        {
+            "image_id": [f"{CLASSES[label]}_{i}" for i, label in enumerate(labels)],
+            "label": [CLASSES[label] for label in labels],
+            "species": [SPECIES[label] if species else None for label in labels],
+            "path": "",
+        }
+    )
+    probabilities = np.full((len(labels), 4), 0.05)
+    probabilities[np.arange(len(labels)), (labels + 1) % 4] = 0.2
+    said = np.where(np.arange(len(labels)) % 3 == 0, (labels + 1) % 4, labels)
+    probabilities[np.arange(len(labels)), said] = 0.7
+    return rows, probabilities / probabilities.sum(1, keepdims=True)
+
+
+def test_only_what_is_read_rightly_is_attacked_and_all_breeds_come_first() -> None:
+    rows, probabilities = images(each=9)
+    found = {goal.name: goal for goal in goals(rows, probabilities, CLASSES, 4)}
+    assert list(found) == ["dog to cat", "cat to dog", "to its neighbour"]
+    said = dict(zip(rows["image_id"], probabilities.argmax(1), strict=True))
+    for goal in found.values():
+        assert len(goal.images) == 4
+        assert all(CLASSES[said[row.image_id]] == row.label for row in goal.images.itertuples())
+    assert set(found["to its neighbour"].images["label"]) == set(CLASSES)
+    assert set(found["dog to cat"].images["label"]) == {"beagle", "pug"}
+
+
+def test_each_is_to_become_the_other_species_or_its_most_confused_neighbour() -> None:
+    rows, probabilities = images(each=9)
+    dogs, cats, neighbours = goals(rows, probabilities, CLASSES, 4)
+    assert set(dogs.images["truth"]) == {"dog"}
+    assert set(dogs.images["target"]) == {"cat"}
+    assert set(cats.images["target"]) == {"dog"}
+    following = dict(zip(CLASSES, [*CLASSES[1:], CLASSES[0]], strict=True))
+    assert all(following[str(row.label)] == row.target for row in neighbours.images.itertuples())
+    first = neighbours.images.iloc[0]
+    at = list(rows["image_id"]).index(first["image_id"])
+    assert first["truth_before"] == pytest.approx(probabilities[at, CLASSES.index(first["label"])])
+    assert dogs.images.iloc[0]["target_before"] == pytest.approx(1 - dogs.images.iloc[0]["truth_before"])
+
+
+def test_with_fewer_right_images_there_are_fewer_and_without_species_only_labels() -> None:
+    rows, probabilities = images(each=3, species=False)
+    (only,) = goals(rows, probabilities, CLASSES, 50)
+    assert only.name == "to its neighbour"
+    assert len(only.images) == 8
+
+
+@pytest.mark.parametrize(
+    ("written", "value"), [("4/255", 4 / 255), (0.5, 0.5), (0, 0), ("0.25/255", 0.25 / 255)]
+)
+def test_epsilons_are_fractions_or_numbers(written: object, value: float) -> None:
+    assert TypeAdapter(Epsilon).validate_python(written) == pytest.approx(value)
+
+
+@pytest.mark.parametrize("written", ["4/0", "four", "2/1", -0.1, None, "nan"])
+def test_other_epsilons_are_refused(written: object) -> None:
+    with pytest.raises(ValidationError):
+        TypeAdapter(Epsilon).validate_python(written)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ("attack.epsilon=5/2", r"'attack.epsilon' is '5/2': .*less than or equal to 1"),
+        (
+            "attack.curve.epsilons=[1/255, -0.1]",
+            r"'attack.curve.epsilons.1' is -0.1: .*greater than or equal to 0",
+        ),
+        ("attack.epsilon=small", r"'attack.epsilon' is 'small': .*a fraction like 4/255"),
+    ],
+)
+def test_a_wrong_epsilon_in_params_is_told_in_one_line(
+    change: str, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copy(ROOT / "params.yaml", tmp_path)
+    monkeypatch.chdir(tmp_path)
+    params.override([change])
+    with pytest.raises(UserError, match=said) as caught:
+        params.read("attack", Settings)
+    assert "\n" not in str(caught.value)
+
+
+def test_epsilons_are_told_in_levels() -> None:
+    assert in_levels(4 / 255) == "4/255"
+    assert in_levels(0.125 / 255) == "0.125/255"
+
+
+def test_a_change_is_magnified_as_far_as_it_fits() -> None:
+    original = np.full((4, 5, 3), 100, np.uint8)
+    result = original.copy()
+    result[0, 0], result[1, 1] = 104, 97
+    shown, factor = figure.magnified(original, result)
+    assert factor == 31
+    assert shown[0, 0, 0] == 128 + 4 * 31
+    assert shown[1, 1, 0] == 128 - 3 * 31
+    assert shown[3, 3, 0] == 128
+    assert figure.magnified(original, original)[1] == 1
+
+
+def test_a_caption_says_all_that_one_needs_to_know() -> None:
+    facts = {
+        "label": "american_bulldog", "image_id": "american_bulldog_7", "fooled": True, "truth": "dog",
+        "target": "cat", "truth_before": 0.999, "target_before": 0.001, "truth_after": 0.02,
+        "target_after": 0.98, "attack": "PGD", "constraint": "L-infinity at most 4/255", "steps": 3,
+        "l2": 1.234, "levels": 3, "factor": 42,
+    }  # fmt: skip
+    said = figure.caption(facts, "resnet50, linear head", drawn=False)
+    for part in ("American bulldog", "taken for cat", "resnet50, linear head", "0.10%", "98.00%", "99.90%",
+                 "PGD", "4/255", "3 steps", "1.23", "42 times"):  # fmt: skip
+        assert part in said
+    assert "still not taken for cat" in figure.caption(facts | {"fooled": False}, "m", drawn=False)
+    assert "Drawn american bulldog" in figure.caption(facts, "m", drawn=True)
+    sheet = figure.strip([np.zeros((40, 30, 3), np.uint8)] * 3, ["a", "b", "c"], said)
+    assert sheet.width > 3 * 300

@@ -1,0 +1,41 @@
+"""ImageNet's classes by name, and every backbone's own classifier for them."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from stages.backbones.build import build
+from stages.backbones.imagenet import class_index, class_names
+from stages.errors import UserError
+
+
+def test_a_thousand_names_of_their_own() -> None:
+    assert len(set(class_names())) == 1000
+    assert [class_index(name) for name in ("tabby", "zebra", "golden retriever")] == [281, 340, 207]
+
+
+@pytest.mark.parametrize(("name", "near"), [("zebre", "'zebra'"), ("golden retreiver", "'golden retriever'")])
+def test_an_unknown_class_is_told_with_the_nearest(name: str, near: str) -> None:
+    with pytest.raises(
+        UserError, match=f"'{name}', which is no class of ImageNet; did you mean .*{near}"
+    ) as error:
+        class_index(name)
+    assert "\n" not in str(error.value)
+
+
+def test_a_backbone_without_such_a_classifier_knows_no_zebra() -> None:
+    backbone = replace(build("efficientnet_lite0", Path("weights")), imagenet=None)
+    with pytest.raises(UserError, match="efficientnet_lite0 has no classifier for ImageNet") as error:
+        backbone.as_classifier()
+    assert "\n" not in str(error.value)
+
+
+def test_its_features_become_the_logits() -> None:
+    backbone = build("efficientnet_lite0", Path("weights"))
+    images = torch.randn(2, 3, 224, 224, generator=torch.Generator().manual_seed(0))
+    assert backbone.classifier is not None
+    with torch.inference_mode():
+        expected = backbone.classifier(backbone.features(images))
+        torch.testing.assert_close(backbone.as_classifier().features(images), expected)

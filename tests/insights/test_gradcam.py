@@ -1,0 +1,42 @@
+import torch
+from torch import nn
+from torch.nn import functional
+
+from stages.insights.gradcam import gradcam
+
+
+def network() -> tuple[nn.Sequential, nn.Linear]:
+    torch.manual_seed(1)
+    features = nn.Sequential(nn.Conv2d(3, 6, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+    return features.requires_grad_(False), nn.Linear(6, 4).requires_grad_(False)
+
+
+def test_equals_cam_where_the_head_is_linear_on_pooled_features() -> None:
+    """As Zhou et al., Learning deep features for discriminative localization, CVPR 2016, have it."""
+    features, head = network()
+    images = torch.randn(5, 3, 12, 12)
+    classes = torch.tensor([0, 1, 2, 3, 1])
+    ours = gradcam(features, "1", head, images, classes)
+    maps = features[:2](images)
+    cam = torch.einsum("nc,nchw->nhw", head.weight[classes], maps).relu()
+    cam = functional.interpolate(cam[:, None], (12, 12), mode="bilinear", align_corners=False)[:, 0]
+    torch.testing.assert_close(ours, cam / cam.amax((1, 2), keepdim=True).clamp_min(1e-12))
+
+
+def test_finds_what_spoke_for_the_class() -> None:
+    """A class that is nothing but red is explained by the red corner."""
+    layers = nn.Conv2d(3, 2, 1, bias=False)
+    layers.weight.data = torch.tensor([[1.0, 0, 0], [0, 1, 0]]).view(2, 3, 1, 1)
+    features = nn.Sequential(layers, nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten()).requires_grad_(False)
+    image = torch.zeros(1, 3, 16, 16)
+    image[0, 0, :4, :4] = 1
+    image[0, 1, 8:, 8:] = 1
+    heat = gradcam(features, "1", lambda each: each, image, torch.tensor([0]))[0]
+    assert heat[:4, :4].min() > 0.9
+    assert heat[8:, 8:].max() == 0
+
+
+def test_nothing_spoke() -> None:
+    features, _ = network()
+    heat = gradcam(features, "1", lambda each: -each, torch.randn(1, 3, 12, 12), torch.tensor([0]))
+    assert heat.max() == 0

@@ -1,0 +1,71 @@
+import pytest
+import torch
+import torchvision
+from hypothesis import given
+from hypothesis import strategies as st
+
+from stages.errors import UserError
+from stages.insights.layers import check, last_of_each_size, recorded, with_maps
+from stages.insights.maps import Peaks, most_active, patch
+
+
+@pytest.mark.parametrize(
+    ("name", "layers"),
+    [
+        ("resnet18", ["relu", "layer1", "layer2", "layer3", "layer4"]),
+        ("mobilenet_v2", ["features.1", "features.3", "features.6", "features.13", "features"]),
+    ],
+)
+def test_one_layer_of_each_size(name: str, layers: list[str]) -> None:
+    network = torchvision.models.get_model(name, weights=None).eval()
+    maps = with_maps(network, torch.zeros(1, 3, 224, 224))
+    assert last_of_each_size(maps) == layers
+    assert [maps[layer][1] for layer in layers] == [112, 56, 28, 14, 7]
+
+
+def test_what_has_channels_last_or_no_places_has_no_maps() -> None:
+    class Turned(torch.nn.Module):
+        def forward(self, images: torch.Tensor) -> torch.Tensor:
+            return images.permute(0, 2, 3, 1)
+
+    network = torch.nn.Sequential(torch.nn.Conv2d(3, 5, 3), Turned(), torch.nn.Flatten())
+    assert with_maps(network, torch.zeros(1, 3, 9, 9)) == {"0": (5, 7)}
+    assert last_of_each_size({}) == []
+
+
+def test_records_only_within() -> None:
+    network = torch.nn.Sequential(torch.nn.Conv2d(3, 2, 3), torch.nn.ReLU())
+    with recorded(network, ["0"]) as outputs:
+        result = network(torch.ones(1, 3, 5, 5))
+    assert torch.equal(outputs["0"].relu(), result)
+    network(torch.zeros(2, 3, 9, 9))
+    assert outputs["0"].shape == (1, 2, 3, 3)
+
+
+def test_an_unknown_layer_is_told_with_the_nearest() -> None:
+    with pytest.raises(UserError, match=r"'layer9'.* resnet18 .*did you mean 'layer1'"):
+        check(["layer9"], {"layer1": (64, 56), "relu": (64, 112)}, "resnet18")
+
+
+def test_the_most_active_channels_come_first() -> None:
+    maps = torch.tensor([0.0, 3, 1, 2]).view(4, 1, 1).expand(4, 2, 2)
+    assert most_active(maps, 3) == [1, 3, 2]
+
+
+def test_the_strongest_patch_is_where_the_peak_is() -> None:
+    maps = torch.zeros(3, 2, 4, 4)
+    maps[0, 1, 2, 3], maps[2, 1, 0, 1] = 5, 7
+    parts = Peaks.of(maps[:1]) + Peaks.of(maps[1:])
+    assert parts.strongest(1, 2) == [(2, 0, 1), (0, 2, 3)]
+
+
+@given(grid=st.integers(1, 56), data=st.data())
+def test_a_patch_lies_in_the_picture_and_holds_its_position(grid: int, data: st.DataObject) -> None:
+    row, column = (data.draw(st.integers(0, grid - 1)) for _ in range(2))
+    side = data.draw(st.integers(24, 112))
+    places = torch.stack(torch.meshgrid(torch.arange(112), torch.arange(112), indexing="ij"), dim=2).numpy()
+    cut = patch(places, row, column, grid, side)
+    assert cut.shape == (side, side, 2)
+    for axis, at in enumerate((row, column)):
+        centre = (at + 0.5) * 112 / grid
+        assert cut[..., axis].min() - 0.5 <= centre <= cut[..., axis].max() + 1.5
