@@ -85,7 +85,8 @@ def main(dataset: str, backbone: str, head: str) -> None:
         examples = pd.DataFrame([each.facts for each in outcomes])
         examples.to_csv(folder / "examples.csv", index=False, lineterminator="\n")
         curve.to_csv(folder / "robustness.csv", index=False, lineterminator="\n")
-        metrics = summarize(examples, curve)
+        compare(outcomes).to_csv(folder / "attacks.csv", index=False, lineterminator="\n")
+        metrics = summarize(outcomes, curve)
         write_json(folder / "metrics.json", metrics)
     for goal in goals:
         if len(goal.images) < settings.gallery:
@@ -186,42 +187,46 @@ def export(victim: Victim, test: pd.DataFrame, settings: Transfer, raw: Path, fo
             progress.update(len(rows))
 
 
-def summarize(examples: pd.DataFrame, curve: pd.DataFrame) -> dict[str, Any]:
-    """The headline numbers, for git."""
-    first = examples.iloc[:1]["attack"].iloc[0] if len(examples) else ""
-    shares = {
-        (kind, str(name)): _shares(rows)
-        for kind, key, chosen in (
-            ("goals", "goal", examples[examples["attack"] == first]),
-            ("attacks", "attack", examples[examples["goal"] == examples["goal"].iloc[0]]),
-        )
-        for name, rows in chosen.groupby(key, sort=False)
-    } if len(examples) else {}  # fmt: skip
-    by_attack = {
-        attack: {
+def compare(outcomes: list[Outcome]) -> pd.DataFrame:
+    """Each attack on the first goal's pictures: a row of shares and medians."""
+    rows: dict[str, list[dict[str, Any]]] = {}
+    for each in outcomes:
+        if each.facts["goal"] == outcomes[0].facts["goal"]:
+            rows.setdefault(each.facts["attack"], []).append(each.facts)
+    return pd.DataFrame(
+        [
+            {
+                "attack": attack,
+                "images": len(facts),
+                "fooled": np.mean([each["fooled"] for each in facts]),
+                "fooled_before_saving": np.mean([each["fooled_before_saving"] for each in facts]),
+                "l2": np.median([each["l2"] for each in facts]),
+                "l2_before_saving": np.median([each["l2_before_saving"] for each in facts]),
+                "steps": np.median([each["steps"] for each in facts]),
+            }
+            for attack, facts in rows.items()
+        ],
+        columns=["attack", "images", "fooled", "fooled_before_saving", "l2", "l2_before_saving", "steps"],
+    )
+
+
+def summarize(outcomes: list[Outcome], curve: pd.DataFrame) -> dict[str, Any]:
+    """The headline numbers, for git: the share fooled for each goal, and robust accuracy for each epsilon."""
+    shown: dict[str, list[bool]] = {}
+    for each in outcomes:
+        if each.facts["attack"] == outcomes[0].facts["attack"]:
+            shown.setdefault(each.facts["goal"], []).append(each.facts["fooled"])
+    robust = {
+        str(attack): {
             in_levels(epsilon): share for epsilon, share in zip(rows["epsilon"], rows["robust"], strict=True)
         }
         for attack, rows in curve.groupby("attack", sort=False)
     }
     return {
-        **{
-            kind: {name: each for (of, name), each in shares.items() if of == kind}
-            for kind in ("goals", "attacks")
-        },
-        "robust_accuracy": by_attack["PGD"],
-        "robust_accuracy_reference": by_attack["APGD"],
-        "given_up": int(curve["given_up"].sum() + (examples["given_up"].sum() if len(examples) else 0)),
-    }
-
-
-def _shares(rows: pd.DataFrame) -> dict[str, float]:
-    return {
-        "images": len(rows),
-        "fooled": float(rows["fooled"].mean()),
-        "fooled_before_saving": float(rows["fooled_before_saving"].mean()),
-        "median_l2": float(rows["l2"].median()),
-        "median_l2_before_saving": float(rows["l2_before_saving"].median()),
-        "median_steps": float(rows["steps"].median()),
+        "fooled": {goal: sum(fooled) / len(fooled) for goal, fooled in shown.items()},
+        "robust_accuracy": robust["PGD"],
+        "robust_accuracy_reference": robust["APGD"],
+        "given_up": int(curve["given_up"].sum()) + sum(each.facts["given_up"] for each in outcomes),
     }
 
 

@@ -11,7 +11,7 @@ import pandas as pd
 from stages.errors import UserError
 from stages.files import read_json
 
-FILES = ("metrics.json", "examples.csv", "robustness.csv")
+FILES = ("metrics.json", "examples.csv", "attacks.csv", "robustness.csv")
 PANELS = ("original", "change", "result")
 
 
@@ -28,6 +28,7 @@ class Attack:
     """All of one backbone and head; ``examples`` in the gallery's order."""
 
     metrics: dict[str, Any]
+    methods: pd.DataFrame  # a row an attack
     curve: pd.DataFrame
     examples: list[Example]
 
@@ -80,6 +81,7 @@ def _read(folder: Path) -> Attack:
         examples = pd.DataFrame()
     return Attack(
         read_json(folder / "metrics.json"),
+        _table(folder / "attacks.csv", ["attack"]),
         _table(folder / "robustness.csv", ["attack"]),
         [_example(folder, facts) for facts in examples.to_dict("records")],
     )
