@@ -84,7 +84,7 @@ class TestSample:
             folder = sample.path / "evaluations/sample" / BACKBONE / head
             metrics = json.loads((folder / "metrics.json").read_text())
             assert metrics["breed"]["top1"] > 10 / 37  # far above one in 37, on drawings
-            assert metrics["species"]["top1"] > 0.7
+            assert metrics["species"]["top1"] > 25 / 37  # better than always saying dog
             intervals = json.loads((folder / "intervals.json").read_text())
             low, high = intervals["breed"]["top1"]
             assert low <= metrics["breed"]["top1"] <= high
