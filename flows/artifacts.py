@@ -9,9 +9,11 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
+import httpx
 from dvc.output import Output
 from dvc.stage import Stage
 from PIL import Image, ImageOps
+from prefect import get_run_logger
 from prefect.artifacts import (
     create_image_artifact,
     create_link_artifact,
@@ -20,15 +22,18 @@ from prefect.artifacts import (
     create_table_artifact,
     update_progress_artifact,
 )
+from prefect.exceptions import PrefectException
 
 from flows import revisions
 from flows.execution import Outcome
 from flows.revisions import Combination, Metrics
+from stages.errors import UserError
 from stages.files import read_json
 
 GALLERY = "gallery"  # the label of an output in dvc.yaml that is to be looked at
 PICTURES = {".png", ".jpg", ".jpeg", ".webp", ".gif"}
 MOST_PICTURES, COLUMNS, SIDE = 24, 6, 128  # of a contact sheet, in pixels: some 50 kB, kept for every run
+WIDE = 640  # pixels: how wide a picture is shown that is a sheet itself
 LARGEST = 1_000_000  # bytes: a single picture up to this is shown as it is, which keeps an animation moving
 
 
@@ -50,12 +55,15 @@ def metrics() -> None:
         now = workspace.metrics
     if not now:
         return
-    with revisions.opened("HEAD") as head:
-        before, commit = head.metrics, str(head.commit)[:7]
+    try:
+        with revisions.opened("HEAD") as head:
+            before, told = head.metrics, f"in brackets those of the last commit, {str(head.commit)[:7]}"
+    except UserError as error:  # no commit yet, or none with a pipeline in it
+        before, told = {}, f"all of them new: {error}"
     create_table_artifact(
         [_row(combination, now[combination], before.get(combination, {})) for combination in now],
         key="metrics",
-        description=f"Metrics on the test images, and in brackets those of the last commit, {commit}.",
+        description=f"Metrics on the test images; {told}",
     )
 
 
@@ -114,19 +122,35 @@ def drawn(dataset: str) -> bool:
 
 
 def contact_sheet(pictures: list[Path]) -> bytes:
-    """A JPEG with the pictures in rows, each cut to a square about its middle; the first at the top left."""
-    columns = min(COLUMNS, len(pictures))
-    rows = -(-len(pictures) // columns)
-    gap = 4
-    step = SIDE + gap
-    sheet = Image.new("RGB", (columns * step - gap, rows * step - gap), "white")
-    for place, file in enumerate(pictures):
-        with Image.open(file) as image:
-            square = ImageOps.fit(image.convert("RGB"), (SIDE, SIDE), Image.Resampling.LANCZOS)
-        sheet.paste(square, (place % columns * step, place // columns * step))
+    """A JPEG with the pictures in rows, each whole in its cell; the first at the top left.
+
+    Of an animation it shows the last frame. Wide pictures, which are sheets or rows themselves, stand one
+    below the other.
+    """
+    images = [_last_frame(file) for file in pictures]
+    wide = sum(image.width > 1.6 * image.height for image in images) > len(images) / 2
+    columns, width, height = (1, WIDE, WIDE) if wide else (min(COLUMNS, len(images)), SIDE, SIDE)
+    for image in images:
+        image.thumbnail((width, height), Image.Resampling.LANCZOS)
+    rows = [images[start : start + columns] for start in range(0, len(images), columns)]
+    heights = [max(image.height for image in row) for row in rows]
+    gap = 6
+    sheet = Image.new("RGB", (columns * (width + gap) - gap, sum(heights) + gap * (len(rows) - 1)), "white")
+    top = 0
+    for row, tall in zip(rows, heights, strict=True):
+        for place, image in enumerate(row):
+            left = place * (width + gap) + (width - image.width) // 2
+            sheet.paste(image, (left, top + (tall - image.height) // 2))
+        top += tall + gap
     buffer = io.BytesIO()
     sheet.save(buffer, "JPEG", quality=82)
     return buffer.getvalue()
+
+
+def _last_frame(file: Path) -> Image.Image:
+    with Image.open(file) as image:
+        image.seek(getattr(image, "n_frames", 1) - 1)
+        return ImageOps.exif_transpose(image.convert("RGB"))
 
 
 class Progress:
@@ -137,14 +161,20 @@ class Progress:
         self._artifact: UUID | None = None
 
     def __call__(self, percent: int, line: str) -> None:
-        """Show ``percent`` and, below it, the whole line, which says how fast and how long."""
-        if self._artifact is None:
-            created: Any = create_progress_artifact(
-                percent, key=key(f"progress-{self._stage}"), description=line
-            )
-            self._artifact = created
-        else:
-            update_progress_artifact(self._artifact, percent, description=line)
+        """Show ``percent`` and, below it, the whole line, which says how fast and how long.
+
+        A server that does not answer costs the picture of the progress, and not the stage.
+        """
+        try:
+            if self._artifact is None:
+                created: Any = create_progress_artifact(
+                    percent, key=key(f"progress-{self._stage}"), description=line
+                )
+                self._artifact = created
+            else:
+                update_progress_artifact(self._artifact, percent, description=line)
+        except (PrefectException, httpx.HTTPError) as error:
+            get_run_logger().warning("the progress could not be shown: %s", error)
 
 
 def key(name: str) -> str:

@@ -9,6 +9,7 @@ compared.
 
 import argparse
 import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -44,9 +45,10 @@ def compare(
     from flows.workspace import Workspace
 
     logger = get_run_logger()
+    me = {"name": runtime.flow_run.name}
     try:
         # What is read must not change meanwhile: a deployment compares while the next run may begin.
-        with Workspace(Path.cwd()).held({"name": runtime.flow_run.name}, logger.info):
+        with Workspace(Path.cwd()).held(me, logger.info, lambda: time.sleep(0.5)):
             comparison = build(old, new, old_model, new_model, pictures=page_file is not None)
         if page_file:
             write(page_file, page.render(comparison))

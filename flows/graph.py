@@ -8,7 +8,6 @@ import os
 import shutil
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
@@ -62,8 +61,9 @@ class Graph:
     Raises UserError where there is no DVC project here, its files don't make a graph, or a target is unknown.
     """
 
-    def __init__(self, targets: Sequence[str], say: Callable[[str], None]) -> None:
-        self._say = say
+    def __init__(self, targets: Sequence[str], say: Callable[[str], None], pause: Callable[[], None]) -> None:
+        self._say = say  # whom one waits for
+        self._pause = pause  # between two looks at a lock that another holds
         self._threads = threading.Lock()  # DVC's objects are for one thread at a time
         with told_in_a_line():
             self.repo = Repo()
@@ -91,7 +91,7 @@ class Graph:
     def locked(self) -> Iterator[None]:
         """Hold DVC's lock of the project: for its bookkeeping, never while a command runs."""
         with self._threads, told_in_a_line():
-            _until_free(self.repo.lock.lock, self._say, self._holder)
+            _until_free(self.repo.lock.lock, self._say, self._holder, self._pause)
             try:
                 yield
             finally:
@@ -107,7 +107,7 @@ class Graph:
 
     @contextmanager
     def reserved(self) -> Iterator[None]:
-        """Keep other DVC processes away from every output, as `dvc repro` does for the stage that it runs.
+        """Keep other DVC processes away from every output, as `dvc repro` does for those that it makes.
 
         DVC knows who holds what by process and command line, so that its own calls in here pass.
         """
@@ -118,19 +118,19 @@ class Graph:
                 self.repo.fs,
                 " ".join(sys.argv),
                 read=[],
-                write=[out.fs_path for stage in self.stages.values() for out in stage.outs],
+                write=[out.fs_path for stage in self.repo.index.stages for out in stage.outs],
                 hardlink=self.repo.config["core"].get("hardlink_lock", False),
             )
 
         with told_in_a_line(), ExitStack() as held:
-            _until_free(lambda: held.enter_context(reserve()), self._say, _blockers)
+            _until_free(lambda: held.enter_context(reserve()), self._say, _blockers, self._pause)
             yield
 
     def changes(self, stage: Stage) -> list[Change]:
         """Why DVC would run a stage; nothing where it would not. Call it `locked`."""
         if not stage.changed():
             return []
-        if stage.cmd and not any(out.hash_info for out in stage.outs):
+        if stage.cmd and stage.outs and not any(out.hash_info for out in stage.outs):
             return [Change(None, "it has not run yet")]
         changes = []
         for entry in stage.status()[stage.addressing]:
@@ -145,6 +145,12 @@ class Graph:
                     else:  # a file of parameters: how each key changed
                         changes += [Change(path, f"{path}: {key} {verb}") for key, verb in how.items()]
         return changes
+
+    def as_locked(self, name: str) -> bool:
+        """Whether the outputs of a stage stand there as dvc.lock says."""
+        with self.locked():
+            found = [stage for stage in self.repo.index.stages if stage.addressing == name]
+            return bool(found) and not any(out.status() for out in found[0].outs)
 
     def plan(self, force: bool) -> list[Planned]:
         """What a run would do, stage by stage, as far as it can be known before anything has run."""
@@ -211,7 +217,10 @@ def told_in_a_line() -> Iterator[None]:
 
 
 def _until_free(
-    acquire: Callable[[], object], say: Callable[[str], None], who: Callable[[LockError], str]
+    acquire: Callable[[], object],
+    say: Callable[[str], None],
+    who: Callable[[LockError], str],
+    pause: Callable[[], None],
 ) -> None:
     """Take one of DVC's locks, however long that takes; say once whom one waits for."""
     told = None
@@ -221,7 +230,7 @@ def _until_free(
         except LockError as error:
             if told != (told := who(error)):
                 say(f"waiting for {told}")
-            time.sleep(0.5)
+            pause()
         else:
             return
 

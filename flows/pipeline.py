@@ -11,9 +11,12 @@ the length of the run.
 
 import argparse
 import json
+import os
+import signal
 import sys
+import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import Annotated, Any
@@ -62,69 +65,115 @@ def pipeline(
         commit_to: a branch on which dvc.lock and the metrics are committed afterwards; it need not exist.
     """
     logger = get_run_logger()
+    cancelled = Cancellation()
     try:
         workspace = Workspace(Path.cwd())
         me = {"name": runtime.flow_run.name, "flow_run_id": str(runtime.flow_run.id)}
-        with workspace.held(me, logger.info) as killed:
+        with workspace.held(me, logger.info, cancelled.pause) as killed:
             if killed:
                 _close(killed, logger.warning)
-            own = publish.results(Graph([], logger.info)) if commit_to else []
-            if commit_to:
-                publish.refuse_a_dirty_tree(own)
-            if params:
-                _set(params)
-                own.append(str(parameters.FILE))
-            graph = Graph(targets or [], logger.info)
-            outcomes = _run_stages(graph, workspace, force, jobs)
+            workspace.stop_orphans(logger.info)
+            head = _ready_to_commit(commit_to, cancelled) if commit_to else ""
+            with workspace.snapshot(
+                "--set", [parameters.FILE]
+            ):  # for changes that the graph turns out to refuse
+                _set(params or {})
+                graph = Graph(targets or [], logger.info, cancelled.pause)
+            with graph.reserved():
+                workspace.put_back(graph.as_locked, logger.info)
+                outcomes = _run_stages(graph, workspace, force, jobs, cancelled)
             _show(graph, outcomes)
             if not all(each.ending.well for each in outcomes.values()):
                 return _failed(outcomes)
+            cancelled.look()
             if push:
                 _push(graph)
             if commit_to:
-                _commit(commit_to, own)
+                _commit(
+                    commit_to, [*publish.results(graph), *([str(parameters.FILE)] if params else [])], head
+                )
     except UserError as error:
         return Failed(message=str(error))
-    except CancelledAtServerError:
-        return Cancelled(message="Cancelled at the server; the stages that ran are as they were before.")
+    except CancelledError:
+        return Cancelled(message="Cancelled at the server; stages in the making are as they were before.")
     ran = sum(each.ending == Ending.COMPLETED for each in outcomes.values())
     return Completed(message=f"{ran} of {len(outcomes)} stages ran; the others were cached")
 
 
-@dataclass(frozen=True)
+class CancelledError(Exception):
+    """Somebody cancelled this run in Prefect's page or by its command line."""
+
+
+class Cancellation:
+    """Looks now and then whether somebody has cancelled this run at the server.
+
+    Prefect tells it to runs that a worker started; a run in a terminal has to look for itself.
+    """
+
+    def __init__(self) -> None:
+        self._run = runtime.flow_run.id
+        self._next = time.monotonic() + LOOK_UP
+
+    def pause(self) -> None:
+        """Wait for half a second. Raises CancelledError."""
+        time.sleep(0.5)
+        self.check()
+
+    def check(self) -> None:
+        """`look`, if the last one is long enough ago."""
+        if time.monotonic() > self._next:
+            self.look()
+
+    def look(self) -> None:
+        """Ask the server. Raises CancelledError."""
+        with get_client(sync_client=True) as client:
+            state = client.read_flow_run(self._run).state
+        if state and (state.is_cancelling() or state.is_cancelled()):
+            raise CancelledError
+        self._next = time.monotonic() + LOOK_UP
+
+
+def _ready_to_commit(branch: str, cancelled: Cancellation) -> str:
+    """The commit that stands here, with nothing changed since. Raises UserError."""
+    publish.ready(branch)
+    return publish.clean_head(publish.results(Graph([], get_run_logger().info, cancelled.pause)))
+
+
 class Work:
-    """What the stages of one run share."""
+    """What the stages of one run share; no dataclass, since Prefect looks into those while stages write."""
 
-    graph: Graph
-    executor: Executor
-    force: bool
-    outcomes: dict[str, Outcome] = field(default_factory=dict)
+    def __init__(self, graph: Graph, executor: Executor, force: bool) -> None:
+        self.graph = graph
+        self.executor = executor
+        self.force = force
+        self.outcomes: dict[str, Outcome] = {}
 
 
-def _run_stages(graph: Graph, workspace: Workspace, force: bool, jobs: int) -> dict[str, Outcome]:
+def _run_stages(
+    graph: Graph, workspace: Workspace, force: bool, jobs: int, cancelled: Cancellation
+) -> dict[str, Outcome]:
     """Submit each stage once all that it needs has ended, ``jobs`` at a time, in the order of `dvc repro`."""
     work = Work(graph, Executor(graph, workspace), force)
     futures: dict[str, PrefectFuture[Any]] = {}
     ended: SimpleQueue[str] = SimpleQueue()
     done: set[str] = set()
-    with graph.reserved():
-        try:
-            while len(done) < len(graph.stages):
-                for name, upstream in graph.upstream.items():
-                    if len(futures) - len(done) < jobs and name not in futures and done.issuperset(upstream):
-                        needed: list[Any] = [allow_failure(futures[each]) for each in upstream]
-                        named = run_stage.with_options(name=name, task_run_name=name)
-                        futures[name] = named.submit(name, work, wait_for=needed, return_state=False)
-                        futures[name].add_done_callback(_putting(ended, name))
-                name = _next(ended)
-                done.add(name)
-                state = futures[name].state
-                if name not in work.outcomes:  # an error of this program's own; its traceback is in the log
-                    work.outcomes[name] = Outcome(Ending.FAILED, state.message or str(state.type))
-        except BaseException:
-            work.executor.stop()
-            wait(list(futures.values()))
-            raise
+    try:
+        while len(done) < len(graph.stages):
+            for name, upstream in graph.upstream.items():
+                if len(futures) - len(done) < jobs and name not in futures and done.issuperset(upstream):
+                    needed: list[Any] = [allow_failure(futures[each]) for each in upstream]
+                    named = run_stage.with_options(name=name, task_run_name=name)
+                    futures[name] = named.submit(name, work, wait_for=needed, return_state=False)
+                    futures[name].add_done_callback(_putting(ended, name))
+            name = _next(ended, cancelled)
+            done.add(name)
+            state = futures[name].state
+            if name not in work.outcomes:  # an error of this program's own; its traceback is in the log
+                work.outcomes[name] = Outcome(Ending.FAILED, state.message or str(state.type))
+    except BaseException:
+        work.executor.stop()
+        wait(list(futures.values()))
+        raise
     return {name: work.outcomes[name] for name in graph.stages}
 
 
@@ -132,20 +181,12 @@ def _putting(ended: "SimpleQueue[str]", name: str) -> Callable[[PrefectFuture[An
     return lambda _: ended.put(name)
 
 
-def _next(ended: "SimpleQueue[str]") -> str:
-    """The next stage that ends. Raises CancelledAtServerError once somebody cancels the run at the server."""
+def _next(ended: "SimpleQueue[str]", cancelled: Cancellation) -> str:
+    """The next stage that ends."""
     while True:
-        try:
-            return ended.get(timeout=LOOK_UP)
-        except Empty:
-            with get_client(sync_client=True) as client:
-                state = client.read_flow_run(runtime.flow_run.id).state
-            if state and (state.is_cancelling() or state.is_cancelled()):
-                raise CancelledAtServerError from None
-
-
-class CancelledAtServerError(Exception):
-    """Somebody cancelled this run in Prefect's page or by its command line."""
+        cancelled.check()
+        with suppress(Empty):
+            return ended.get(timeout=0.5)
 
 
 def _may_help(task: Any, run: TaskRun, state: State[Any]) -> bool:
@@ -207,8 +248,8 @@ def _push(graph: Graph) -> None:
         logger.info("nothing pushed: no DVC remote is configured")
 
 
-def _commit(branch: str, paths: list[str]) -> None:
-    made = publish.commit(branch, f"Results of the run {runtime.flow_run.name}", paths)
+def _commit(branch: str, paths: list[str], head: str) -> None:
+    made = publish.commit(branch, f"Results of the run {runtime.flow_run.name}", paths, head)
     get_run_logger().info(f"committed {made} on {branch}" if made else f"{branch} has these results already")
 
 
@@ -294,18 +335,27 @@ def _change(assignment: str) -> tuple[str, Any]:
 def _set(changes: dict[str, Any]) -> None:
     """Write changes, by dotted key, into params.yaml."""
     if changes:
-        parameters.override([f"{key}={json.dumps(value)}" for key, value in changes.items()])
+        parameters.override([f"{key}={json.dumps(value, default=str)}" for key, value in changes.items()])
 
 
 def _plan(targets: list[str], force: bool, changes: dict[str, Any]) -> None:
     """Print the plan. With changes to params.yaml it is made of the changed file, which is then put back."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that it is put back then, too
     workspace = Workspace(Path.cwd())
-    with workspace.held({"name": "--plan"}, _tell), workspace.undone("--plan", [parameters.FILE]):
-        _set(changes)
-        planned = Graph(targets, _tell).plan(force)
+    with workspace.held({"name": "--plan"}, _tell, _pause), ExitStack() as undo:
+        if changes:
+            undo.enter_context(workspace.undone("--plan", [parameters.FILE]))
+            _set(changes)
+        graph = Graph(targets, _tell, _pause)
+        with graph.reserved():
+            planned = graph.plan(force)
     width = max(len(each.name) for each in planned)
     for each in planned:
         print(f"{each.action:8} {each.name:{width}}  {each.why}")
+
+
+def _pause() -> None:
+    time.sleep(0.5)
 
 
 def _tell(what: str) -> None:
@@ -313,7 +363,11 @@ def _tell(what: str) -> None:
 
 
 def _require_server() -> None:
-    """Raises UserError where PREFECT_API_URL names a server that does not answer."""
+    """Raises UserError where PREFECT_API_URL names a server that does not answer.
+
+    Where it names none, Prefect will start one: marked, so that it is found if this process is killed.
+    """
+    os.environ.update(Workspace(Path.cwd()).environment())
     if url := PREFECT_API_URL.value():
         with get_client(sync_client=True) as client:
             error = client.api_healthcheck()

@@ -24,13 +24,20 @@ def push(graph: Graph) -> int:
 
 
 def results(graph: Graph) -> list[str]:
-    """What a run writes that git tracks: dvc.lock, and the outputs that are not in DVC's cache."""
-    outs = [out for stage in graph.stages.values() for out in stage.outs if not out.use_cache]
+    """What the project's runs write that git tracks: dvc.lock, and the outputs outside of DVC's cache."""
+    outs = [out for stage in graph.repo.index.stages for out in stage.outs if not out.use_cache]
     return ["dvc.lock", *(os.path.relpath(out.fs_path) for out in outs)]
 
 
-def refuse_a_dirty_tree(own: Iterable[str]) -> None:
-    """Raise UserError where anything but a run's ``own`` results differs from the commit it would build on.
+def ready(branch: str) -> None:
+    """Raise UserError where no commit could be made on ``branch``: told before a run, not after it."""
+    if subprocess.run(["git", "check-ref-format", f"refs/heads/{branch}"]).returncode:
+        raise UserError(f"'{branch}' cannot be the name of a branch.")
+    _git("var", "GIT_COMMITTER_IDENT")
+
+
+def clean_head(own: Iterable[str]) -> str:
+    """The commit that the tree stands at; UserError where anything but a run's ``own`` results differs.
 
     What a run writes may differ: a run on another branch's behalf leaves it so, and it is made anew.
     """
@@ -42,18 +49,22 @@ def refuse_a_dirty_tree(own: Iterable[str]) -> None:
             f"the tree has changes that are not committed ({', '.join(changed[:3])}{more}), so a commit of "
             "its results would not say what made them; commit or stash them, or run without a commit."
         )
+    return _git("rev-parse", "HEAD")
 
 
-def commit(branch: str, message: str, paths: Sequence[str]) -> str | None:
+def commit(branch: str, message: str, paths: Sequence[str], head: str) -> str | None:
     """Commit ``paths`` as they are now on ``branch``; returns the commit, None where nothing has changed.
+
+    ``head`` is the commit whose code made the results. Raises UserError where the tree does not stand there
+    any more, or has other changes.
 
     The branch is made where there is none. If it is not the one checked out, neither that nor the working
     files change: the commit is today's HEAD with the results laid over it, a child of both the branch's last
     commit and HEAD, so that it says which code made which results.
     """
     ref = f"refs/heads/{branch}"
-    _git("check-ref-format", ref)
-    head = _git("rev-parse", "HEAD")
+    if clean_head(paths) != head:
+        raise UserError(f"HEAD moved away from {head[:7]} during the run; nothing is committed on {branch}.")
     tip = _git("for-each-ref", "--format=%(objectname)", ref)
     with tempfile.TemporaryDirectory() as folder:
         index = {"GIT_INDEX_FILE": str(Path(folder, "index"))}

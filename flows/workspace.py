@@ -2,7 +2,7 @@
 
 Before a stage may touch its outputs, a snapshot of them is laid down in DVC's folder for temporary things. If
 the stage ends well, the snapshot goes; if it fails, is cancelled or the whole machine dies, the outputs are
-put back as they were, at once or when the next run starts. A snapshot costs hardly any room: files that DVC
+put back as they were, at once or by the next run. A snapshot costs hardly any room: files that DVC
 links to its cache are linked once more, and only the others (metrics, summaries) are copied.
 """
 
@@ -11,13 +11,12 @@ import json
 import os
 import shutil
 import socket
-import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TextIO
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 import psutil
 from dvc.lock import make_lock
@@ -42,8 +41,10 @@ class Workspace:
         self.folder = self.temporary / "flows"
 
     @contextmanager
-    def held(self, me: dict[str, Any], say: Callable[[str], None]) -> Iterator[dict[str, Any] | None]:
-        """Wait until no other run is in here, say whose it is, and put right what a killed one left.
+    def held(
+        self, me: dict[str, Any], say: Callable[[str], None], pause: Callable[[], None]
+    ) -> Iterator[dict[str, Any] | None]:
+        """Wait until no other run is in here, `pause` by `pause`, and say whose it is.
 
         ``me`` ("name", and "flow_run_id" where it is a flow run) is what a run that waits for this one is
         told. Yields what the last flow run said of itself if it was killed, else None, and only a flow run
@@ -51,11 +52,11 @@ class Workspace:
         """
         self.folder.mkdir(parents=True, exist_ok=True)
         with (self.folder / "lock").open("a+", encoding="utf-8") as file:
-            _wait_for(file, say)
+            _wait_for(file, say, pause)
             killed = _owner(file)
             _write(file, {**me, "pid": os.getpid(), "host": socket.gethostname(), "since": _now()})
             try:
-                self._put_right(say)
+                self._mend_rwlock()
                 yield killed
             finally:
                 _write(file, None if "flow_run_id" in me else killed)
@@ -73,7 +74,7 @@ class Workspace:
         except BaseException:
             self._restore(folder)
             raise
-        remove(folder)
+        _discard(folder)
 
     @contextmanager
     def undone(self, name: str, paths: Sequence[Path]) -> Iterator[None]:
@@ -97,21 +98,36 @@ class Workspace:
             write_json(temporary / "paths.json", kept)
         return folder
 
-    def _put_right(self, say: Callable[[str], None]) -> None:
-        """Stop the processes of a killed run, and put back the outputs that it might have changed."""
-        orphans = [each for each in psutil.process_iter(["environ"]) if self._is_orphan(each)]
+    def stop_orphans(self, say: Callable[[str], None]) -> None:
+        """Stop the processes that a killed run left behind. Call it while the workspace is `held`."""
+        own = {os.getpid(), *(each.pid for each in psutil.Process().children(recursive=True))}
+        orphans = [
+            each
+            for each in psutil.process_iter(["environ"])  # None for other people's processes
+            if (each.info["environ"] or {}).get(MARK) == str(self.root) and each.pid not in own
+        ]
         for process in orphans:
             say(f"stopping process {process.pid}, which a killed run left behind")
-            process.kill()
+            with suppress(psutil.NoSuchProcess):
+                process.kill()
         psutil.wait_procs(orphans, timeout=30)
-        for folder in sorted((self.folder / "before").glob("[!.]*")):
-            say(f"putting back the outputs of {folder.name}, in which a run was killed")
-            self._restore(folder)
-        self._mend_rwlock()
 
-    def _is_orphan(self, process: psutil.Process) -> bool:
-        environment = process.info["environ"] or {}  # None for other people's processes
-        return environment.get(MARK) == str(self.root) and process.pid != os.getpid()
+    def put_back(self, finished: Callable[[str], bool], say: Callable[[str], None]) -> None:
+        """Put back the outputs of stages in the middle of which a run was killed.
+
+        ``finished`` says of a stage, by name, whether its outputs are what dvc.lock says: then the run got to
+        its end, or somebody ran it since, and the outputs stay. Call it while the workspace is `held` and no
+        other DVC process works on the outputs.
+        """
+        for folder in sorted((self.folder / "before").glob("*")):
+            name = unquote(folder.name)
+            if name.startswith("."):  # a snapshot half taken, or half discarded
+                remove(folder)
+            elif finished(name):
+                _discard(folder)
+            else:
+                say(f"putting back the outputs of {name}, in which a run was killed")
+                self._restore(folder)
 
     def _mend_rwlock(self) -> None:
         """DVC writes its table of who holds what in place; half a table would stop every DVC command."""
@@ -136,7 +152,7 @@ class Workspace:
                 saved.rename(path)
             else:
                 self._prune(path.parent)
-        remove(folder)
+        _discard(folder)
 
     def _prune(self, folder: Path) -> None:
         """Remove folders that became empty."""
@@ -148,7 +164,15 @@ class Workspace:
             folder = folder.parent
 
 
-def _wait_for(file: TextIO, say: Callable[[str], None]) -> None:
+def _discard(folder: Path) -> None:
+    """Remove a snapshot, so that one half removed is never taken for a whole one."""
+    gone = folder.with_name(f".{folder.name}.gone")
+    remove(gone)
+    folder.rename(gone)
+    remove(gone)
+
+
+def _wait_for(file: TextIO, say: Callable[[str], None], pause: Callable[[], None]) -> None:
     told = None
     while True:
         try:
@@ -161,7 +185,7 @@ def _wait_for(file: TextIO, say: Callable[[str], None]) -> None:
                     f"since {owner['since']}), which works in this folder"
                 )
                 told = owner
-            time.sleep(0.5)
+            pause()
         else:
             return
 

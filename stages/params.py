@@ -110,6 +110,7 @@ def override(assignments: list[str]) -> None:
     yaml = YAML()
     yaml.preserve_quotes = True
     yaml.width = 200
+    _load()  # which says what is wrong with the file, if anything is
     content: Any = yaml.load(FILE)
     for assignment in assignments:
         key, _, value = assignment.partition("=")

@@ -155,8 +155,8 @@ class Toy(Workspace):
         return output
 
     def last_run(self) -> dict[str, Any]:
-        """The flow run that began last."""
-        return self.server.flow_runs()[0]
+        """The run of the flow that began last, but for those of deployments."""
+        return self.server.flow_runs(deployment_id={"is_null_": True})[0]
 
     def lock(self) -> list[str]:
         """dvc.lock's text, stage by stage, in the order of their names."""

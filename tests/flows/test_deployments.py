@@ -108,6 +108,8 @@ def deployed(
     yield pool
     os.killpg(pool.worker.pid, signal.SIGTERM)
     pool.worker.wait(30)
+    for each in server.post("/deployments/filter"):
+        server.ask("DELETE", f"/deployments/{each['id']}")
 
 
 def test_two_at_once_run_one_after_the_other_and_each_is_compared(deployed: Deployed) -> None:
