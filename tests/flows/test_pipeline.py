@@ -53,6 +53,11 @@ class TestAsDvcRepro:
         assert all("nothing changed" in message(run) for run in runs.values())
         assert (toy.path / "dvc.lock").read_bytes() == before
 
+    def test_before_the_first_commit(self, toy: Toy) -> None:
+        shutil.rmtree(toy.path / ".git")
+        toy.run("git", "init", "-q")
+        assert "4 of 4 stages ran" in toy.flow()
+
     def test_a_lost_output_comes_back_from_the_run_cache(self, toy: Toy) -> None:
         toy.run("dvc", "repro")
         (toy.path / "left.txt").unlink()
@@ -257,6 +262,32 @@ class TestStopping:
         assert toy.server.get(f"/flow_runs/{dead['id']}")["state_type"] == "CRASHED"
         assert not orphans(toy)
 
+    def test_what_was_made_good_since_a_kill_stays(self, toy: Toy) -> None:
+        toy.set(pause=2)
+        process = self.started(toy, "fetch")
+        process.kill()
+        process.communicate()
+        for orphan in orphans(toy):
+            orphan.kill()
+        toy.run("dvc", "repro")
+        before = toy.outputs()
+        toy.flow("--plan")
+        output = toy.flow()
+        assert "putting back" not in output
+        assert "0 of 4 stages ran" in output
+        assert toy.outputs() == before
+
+    def test_a_snapshot_half_taken_or_half_gone_is_none(self, toy: Toy) -> None:
+        toy.run("dvc", "repro")
+        before = toy.outputs()
+        for name in (".left.gone", ".right.part"):
+            folder = toy.path / ".dvc/tmp/flows/before" / name
+            folder.mkdir(parents=True)
+            (folder / "0").write_text("old\n")
+        assert "0 of 4 stages ran" in toy.flow()
+        assert toy.outputs() == before
+        assert list((toy.path / ".dvc/tmp/flows/before").iterdir()) == []
+
     def test_half_a_table_of_dvc_s_is_mended(self, toy: Toy) -> None:
         (toy.path / ".dvc/tmp").mkdir()
         (toy.path / ".dvc/tmp/rwlock").write_text('{"write": {"/so')
@@ -357,6 +388,21 @@ class TestPublishing:
         toy.flow("--commit-to", "nightly", "--set", "seed=7")
         assert "seed: 7" in self.git(toy, "show", "nightly:params.yaml")
 
+    def test_not_where_head_moved_during_the_run(self, toy: Toy) -> None:
+        toy.set(pause=3)
+        self.git(toy, "commit", "-qam", "slower")
+        flow = toy.start("--commit-to", "nightly")
+        eventually((toy.path / "raw").exists)
+        self.git(toy, "commit", "-q", "--allow-empty", "-m", "meanwhile")
+        output, _ = flow.communicate(timeout=120)
+        assert flow.returncode == 1
+        assert "HEAD moved away from" in output
+        assert "nightly" not in self.git(toy, "branch")
+
+    def test_a_name_that_no_branch_can_have_is_told_before_anything_runs(self, toy: Toy) -> None:
+        assert "'a b' cannot be the name of a branch" in toy.flow("--commit-to", "a b", fails=True)
+        assert not toy.outputs()
+
     @pytest.mark.parametrize("file", ["toy.py", "new.py"])
     def test_never_on_a_dirty_tree(self, toy: Toy, file: str) -> None:
         with (toy.path / file).open("a") as changed:
@@ -405,9 +451,11 @@ class TestBadInput:
         self.says(
             toy.flow("lefd", "--plan", fails=True), "dvc.yaml has no stage 'lefd'; did you mean 'left'?"
         )
-        output = toy.flow("lefd", fails=True)
+        before = (toy.path / "params.yaml").read_bytes()
+        output = toy.flow("lefd", "--set", "seed=5", fails=True)
         assert "Traceback" not in output
         assert "did you mean 'left'?" in output
+        assert (toy.path / "params.yaml").read_bytes() == before
 
     @pytest.mark.parametrize("change", ["seed", "seed=[1", "sead=1"])
     def test_a_change_that_is_none(self, toy: Toy, change: str) -> None:
