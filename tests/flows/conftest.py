@@ -28,13 +28,16 @@ class Server:
     environment: dict[str, str]
 
     def ask(self, method: str, path: str, body: Any = None) -> Any:
-        """An answer of its API; asked again while it says that it is too busy, as Prefect's client does."""
+        """An answer of its API; asked again while it is too busy for one, as Prefect's client does."""
 
         def answer() -> httpx.Response | None:
-            came = httpx.request(method, f"{self.url}/api{path}", json=body, timeout=60)
+            try:
+                came = httpx.request(method, f"{self.url}/api{path}", json=body, timeout=60)
+            except httpx.TimeoutException:
+                return None
             return None if came.status_code == httpx.codes.SERVICE_UNAVAILABLE else came.raise_for_status()
 
-        came = eventually(answer)
+        came = eventually(answer, 240)
         return came.json() if came.content else None
 
     def post(self, path: str, **body: Any) -> Any:

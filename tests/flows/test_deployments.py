@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import numpy as np
 import psutil
@@ -71,7 +72,10 @@ class Deployed:
         """A run of a deployment, now."""
         found = self.server.get(f"/deployments/name/{deployment}")
         run: dict[str, Any] = self.server.post(
-            f"/deployments/{found['id']}/create_flow_run", state={"type": "SCHEDULED"}, parameters=parameters
+            f"/deployments/{found['id']}/create_flow_run",
+            state={"type": "SCHEDULED"},
+            parameters=parameters,
+            idempotency_key=str(uuid4()),  # however often it is asked
         )
         return run
 
