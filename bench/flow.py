@@ -5,21 +5,25 @@ quicker even on one core. Stages that compute share the cores, and gain what one
 """
 
 import os
+import re
 import shutil
+import socket
+import statistics
 import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
 
-from bench.table import compare
+from bench.table import row, seconds
 
 ROOT = Path(__file__).parent.parent
 PAUSE = 6  # seconds that each of the waiting stages waits
 WAITING = 4  # of them, with nothing between them
-SERVER = "http://127.0.0.1:4288/api"
 
 
 def main() -> None:
@@ -35,37 +39,69 @@ def main() -> None:
         waiting, sample = Path(folder, "waiting"), Path(folder, "sample")
         _make_waiting(waiting)
         _make_sample(sample)
-        _both(f"{WAITING} stages that wait {PAUSE} s each; own server", waiting, environment, fresh=True)
-        _both("  again, nothing to be done", waiting, environment)
-        with subprocess.Popen(
-            ["prefect", "server", "start", "--port", SERVER.split(":")[2].split("/")[0]],
-            env=environment,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        ) as server:
-            _wait_for_server()
-            environment["PREFECT_API_URL"] = SERVER
-            _both(f"{WAITING} stages that wait; a server is there", waiting, environment, fresh=True)
-            _both("  again, nothing to be done", waiting, environment)
-            _both("drawn sample, 2 backbones x 2 heads", sample, environment, fresh=True)
-            _both("  again, nothing to be done", sample, environment)
-            server.terminate()
+        _both(f"{WAITING} stages that wait {PAUSE} s, own server", waiting, environment, "last")
+        with _server(environment) as address:
+            environment["PREFECT_API_URL"] = address
+            _both(f"{WAITING} stages that wait {PAUSE} s, a server", waiting, environment, "last")
+            _both("drawn sample, 2 backbones x 2 heads, a server", sample, environment, "evaluate")
 
 
-def _both(what: str, workspace: Path, environment: dict[str, str], fresh: bool = False) -> None:
-    """Time the flow and `dvc repro` in turn; with ``fresh`` everything that they made is removed before."""
+def _both(what: str, workspace: Path, environment: dict[str, str], target: str) -> None:
+    """Time the flow and `dvc repro`, from nothing and with nothing to be done; compare what they leave."""
 
-    def run(*command: str) -> None:
-        if fresh:
-            subprocess.run(["git", "clean", "-fdxq"], cwd=workspace, check=True)
-        subprocess.run(command, cwd=workspace, env=environment, check=True, capture_output=True)
+    def flow() -> None:
+        _run([sys.executable, "-m", "flows.pipeline", target, "--jobs", "4"], workspace, environment)
 
-    compare(
-        what,
-        lambda: run(sys.executable, "-m", "flows.pipeline", "--jobs", "4"),
-        lambda: run("dvc", "repro"),
-        pairs=1 if fresh else 3,
+    def dvc() -> None:
+        _run(["dvc", "repro", target], workspace, environment)
+
+    def fresh(side: Callable[[], None]) -> tuple[float, list[str]]:
+        _run(["git", "clean", "-fdxq"], workspace, environment)
+        return seconds(side), sorted(re.split(r"\n  (?=\S)", (workspace / "dvc.lock").read_text().rstrip()))
+
+    (theirs, their_lock), (mine, my_lock) = fresh(dvc), fresh(flow)
+    row(what, mine, theirs)
+    print(f"  dvc.lock is {'the same but for order' if my_lock == their_lock else 'NOT THE SAME'}")
+    mine, theirs = (statistics.median(seconds(side) for _ in range(3)) for side in (flow, dvc))
+    row("  again, nothing to be done", mine, theirs)
+    print(f"  the flow's own cost beyond DVC's: {mine - theirs:.1f} s")
+
+
+def _run(command: list[str], workspace: Path, environment: dict[str, str]) -> None:
+    done = subprocess.run(command, cwd=workspace, env=environment, capture_output=True, text=True)
+    if done.returncode:
+        raise SystemExit(f"{' '.join(command)}:\n{done.stdout}{done.stderr}")
+
+
+@contextmanager
+def _server(environment: dict[str, str]) -> Iterator[str]:
+    """A Prefect server on a free port of loopback; yields its API's address."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    address = f"http://127.0.0.1:{port}/api"
+    server = subprocess.Popen(
+        ["prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port)],
+        env=environment,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
     )
+    try:
+        while not _answers(address):
+            if server.poll() is not None:
+                raise SystemExit("the Prefect server did not start")
+            time.sleep(0.5)
+        yield address
+    finally:
+        server.terminate()
+        server.wait()
+
+
+def _answers(address: str) -> bool:
+    try:
+        return httpx.get(f"{address}/health").is_success
+    except httpx.TransportError:
+        return False
 
 
 def _make_waiting(workspace: Path) -> None:
@@ -102,12 +138,3 @@ def _commit(workspace: Path) -> None:
     author = ["-c", "user.name=bench", "-c", "user.email=bench@localhost"]
     for command in (["init", "-q"], ["add", "-A"], [*author, "commit", "-qm", "bench"]):
         subprocess.run(["git", *command], cwd=workspace, check=True)
-
-
-def _wait_for_server() -> None:
-    while True:
-        try:
-            if httpx.get(f"{SERVER}/health").is_success:
-                return
-        except httpx.TransportError:
-            time.sleep(0.5)
