@@ -63,7 +63,8 @@ def caption(facts: Mapping[str, Any], model: str, drawn: bool) -> str:
         f"{target} "
         f"{facts['target_before']:.2%} before and {facts['target_after']:.2%} after, of {truth} "
         f"{facts['truth_before']:.2%} and {facts['truth_after']:.2%}. {facts['attack']}, targeted, "
-        f"{facts['constraint']}, {facts['steps']} step{'s' if facts['steps'] != 1 else ''}; "
+        f"{facts['constraint']}, {facts['steps']} step{'s' if facts['steps'] != 1 else ''}"
+        f"{' (given up: the loss was not a number)' if facts['given_up'] else ''}; "
         f"the change has L2 norm {facts['l2']:.3g} and at most {facts['levels']} of 255 levels, and is shown "
         f"{facts['factor']} times as strong around grey. Probabilities are those of the saved 8-bit picture."
     )

@@ -56,6 +56,11 @@ class Attack:
         """How many test images the curve is measured on."""
         return int(self.curve["images"].iloc[0])
 
+    @property
+    def given_up(self) -> int:
+        """How many attempts behind the curve were given up."""
+        return int(self.curve["given_up"].sum())
+
 
 def read_attacks(root: Path, combinations: Sequence[tuple[str, str, str]]) -> dict[str, Attack]:
     """The attacks on all (dataset, backbone, head) combinations, by ``dataset/backbone/head``.

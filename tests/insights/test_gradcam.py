@@ -7,15 +7,10 @@ from PIL import Image
 from torch import nn
 from torch.nn import functional
 
-from stages.attacks.classifier import Classifier, Probe
 from stages.attacks.victim import Victim
-from stages.backbones.base import Backbone
-from stages.engines.eager import Engine
 from stages.gradcam import explained
-from stages.heads.calibration import Calibration
-from stages.heads.registry import HEADS
-from stages.images.preprocessing import Preprocessing
 from stages.insights.gradcam import gradcam
+from tests.attacks.tiny import victim
 
 
 def network() -> tuple[nn.Sequential, nn.Linear]:
@@ -55,17 +50,11 @@ def test_nothing_spoke() -> None:
     assert heat.max() == 0
 
 
-def victim(others: float) -> Victim:
+def weighing(others: float) -> Victim:
     """A linear head in which all classes but the first weigh what ``others`` says."""
-    features, _ = network()
     weight = torch.linspace(-1, 1, 24).view(6, 4)
     weight[:, 1:] *= others
-    probe = Probe(
-        HEADS["linear"], {"weight": weight, "bias": torch.zeros(4)}, Calibration(1.0, 0.0, [0.0] * 4)
-    )
-    side = Preprocessing(16, 16, 16, "bilinear", (0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
-    engine = Engine(Backbone("tiny", features, None, "", side, "", ""), "cpu", "float32")
-    return Victim(Classifier(features, side, 1, probe), engine, 1, "float32", probe, list("abcd"))
+    return victim("linear", {"weight": weight, "bias": torch.zeros(4)})
 
 
 def test_a_map_speaks_of_its_class_alone(tmp_path: Path) -> None:
@@ -73,9 +62,9 @@ def test_a_map_speaks_of_its_class_alone(tmp_path: Path) -> None:
     pixels = np.random.default_rng(0).integers(0, 256, (16, 16, 3), np.uint8)
     Image.fromarray(pixels).save(tmp_path / "a.png")
     mistakes = pd.DataFrame(
-        [{"path": "a.png", "image_id": "a", "label": "b", "predicted": "a", "probability": 0.9,
-          "probabilities": [0.9, 0.1, 0.0, 0.0]}]
+        [{"path": "a.png", "image_id": "a", "label": "beagle", "predicted": "Bengal", "probability": 0.9,
+          "probabilities": [0.9, 0.0, 0.1, 0.0]}]
     )  # fmt: skip
-    (_, one), (_, other) = (explained(victim(others), mistakes, tmp_path) for others in (1.0, -3.0))
-    assert np.array_equal(one[1].picture, other[1].picture)  # what spoke for a
-    assert not np.array_equal(one[2].picture, other[2].picture)  # what spoke for b, whose weights are others
+    (_, one), (_, other) = (explained(weighing(others), mistakes, tmp_path) for others in (1.0, -3.0))
+    assert np.array_equal(one[1].picture, other[1].picture)  # for the first class
+    assert not np.array_equal(one[2].picture, other[2].picture)  # for one of the others
