@@ -14,7 +14,7 @@ from stages.attacks.found import Found
 from stages.attacks.objective import Objective, Smoothed, canvas, cut
 from stages.attacks.pgd import pgd, step_within
 from stages.attacks.reread import save
-from stages.attacks.smallest import deepfool, in_eight_bits, smallest, surviving
+from stages.attacks.smallest import deepfool, in_eight_bits, in_eight_bits_l2, smallest, surviving
 from stages.attacks.victim import Victim
 from stages.images.decoding import decode
 from stages.images.preprocessing import to_tensor
@@ -46,6 +46,9 @@ def methods(
     def within(objective: Objective, originals: torch.Tensor, found: Found) -> torch.Tensor:
         return in_eight_bits(found.images, originals, epsilon)
 
+    def within_l2(objective: Objective, originals: torch.Tensor, found: Found) -> torch.Tensor:
+        return in_eight_bits_l2(found.images, originals, epsilon_l2)
+
     def nearest(objective: Objective, originals: torch.Tensor, found: Found) -> torch.Tensor:
         return in_eight_bits(found.images, originals)
 
@@ -76,7 +79,7 @@ def methods(
                 objective,
                 originals, norm="l2", epsilon=epsilon_l2, step=epsilon_l2 / 4, steps=steps, sure=SURE,
             ),
-            nearest,
+            within_l2,
         ),
         Method(
             "Gradient descent with total variation",

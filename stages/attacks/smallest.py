@@ -106,6 +106,23 @@ def in_eight_bits(images: torch.Tensor, originals: torch.Tensor, epsilon: float 
     return (255 * images).round().clamp(was - most, was + most).clamp(0, 255) / 255
 
 
+def in_eight_bits_l2(images: torch.Tensor, originals: torch.Tensor, epsilon: float) -> torch.Tensor:
+    """The images, which lie in the L2 ball of radius ``epsilon`` around their originals, on 256 levels in it.
+
+    Where rounding made a change longer than the ball's radius, the values that it moved away from the
+    original go one level back, those that it moved furthest first.
+    """
+    was = (255 * originals).round()
+    exact = (255 * images - was).flatten(1)
+    change = exact.round()
+    excess, order = (change.abs() - exact.abs()).sort(dim=1, descending=True)
+    shorter = 2 * change.abs().gather(1, order).double() - 1  # by so much, squared, one level back each
+    too_long = change.double().square().sum(1, keepdim=True) - (255 * epsilon) ** 2
+    back = (excess > 0) & (shorter.cumsum(1) - shorter < too_long)
+    change -= change.sign() * torch.zeros_like(change).scatter(1, order, back.to(change.dtype))
+    return (was + change.view_as(was)) / 255
+
+
 @torch.no_grad()
 def surviving(objective: Objective, originals: torch.Tensor, found: Found, sure: float) -> torch.Tensor:
     """For each image, its change made longer until it fools on 8 bits with a margin of ``sure`` nats.

@@ -14,8 +14,8 @@ from torch import nn
 from stages.attacks.apgd import checkpoints, reference
 from stages.attacks.found import Found
 from stages.attacks.objective import Misread, Objective, Smoothed, canvas, cut
-from stages.attacks.pgd import pgd, step_within
-from stages.attacks.smallest import deepfool, in_eight_bits, smallest, surviving
+from stages.attacks.pgd import pgd, project, step_within
+from stages.attacks.smallest import deepfool, in_eight_bits, in_eight_bits_l2, smallest, surviving
 
 SIDE, CLASSES = 8, 4
 
@@ -81,15 +81,30 @@ def test_nothing_leaves_the_ball_or_the_range(name: str, seed: int, epsilon: flo
     model, images = network(seed), pictures(seed)
     norm, attack = BOUNDED[name]
     found = attack(against(model, images, targeted), images, epsilon)
-    change = (found.images - images).flatten(1)
-    size = change.abs().amax(1) if norm == "linf" else change.norm(dim=1)
-    assert size.max() <= epsilon + 1e-9
-    for each in (found.images, in_eight_bits(found.images, images, epsilon)):
+    to_eight_bits = in_eight_bits if norm == "linf" else in_eight_bits_l2
+    saved = to_eight_bits(found.images, images, epsilon)
+    torch.testing.assert_close(255 * saved, (255 * saved).round())
+    for each in (found.images, saved):
+        change = (each - images).flatten(1)
+        size = change.abs().amax(1) if norm == "linf" else change.norm(dim=1)
+        assert size.max() <= epsilon + 1e-9
         assert each.min() >= 0
         assert each.max() <= 1
-    if norm == "linf":
-        saved = in_eight_bits(found.images, images, epsilon)
-        assert (saved - images).abs().max() <= epsilon + 1e-9
+
+
+@settings(max_examples=20, deadline=None)
+@given(seed=st.integers(0, 10**6), epsilon=st.sampled_from([0.05, 0.3, 1.0]))
+def test_in_the_l2_ball_rounding_takes_back_no_more_than_it_must(seed: int, epsilon: float) -> None:
+    images = pictures(seed)
+    noise = torch.from_numpy(np.random.default_rng(seed).standard_normal(images.shape))
+    inside = project(images + noise, images, "l2", epsilon)
+    saved = in_eight_bits_l2(inside, images, epsilon)
+    assert (255 * (saved - inside)).abs().max() < 1 + 1e-9  # no value by more than a level
+    size = (saved - images).flatten(1).norm(dim=1)
+    plain = (in_eight_bits(inside, images) - images).flatten(1).norm(dim=1)
+    longest = 255 * (saved - images).flatten(1).abs().amax(1)  # the ball is filled but for one more level
+    room = epsilon**2 - (2 * longest + 1) / 255**2
+    assert (size**2 >= torch.minimum(plain**2, room) - 1e-9).all()
 
 
 @pytest.mark.parametrize("name", UNBOUNDED)

@@ -10,10 +10,12 @@ from pydantic import TypeAdapter, ValidationError
 
 from stages import params
 from stages.attack import Settings
-from stages.attacks import figure
+from stages.attacks import figure, gallery
 from stages.attacks.epsilon import Epsilon, in_levels
 from stages.attacks.gallery import goals
+from stages.attacks.reread import save
 from stages.errors import UserError
+from tests.attacks.tiny import pictures, victim
 from tests.conftest import ROOT
 
 CLASSES = ["Bengal", "Siamese", "beagle", "pug"]
@@ -69,6 +71,31 @@ def test_with_fewer_right_images_there_are_fewer_and_without_species_only_labels
     (only,) = goals(rows, probabilities, CLASSES, 50)
     assert only.name == "to its neighbour"
     assert len(only.images) == 8
+
+
+def saved(folder: Path, count: int) -> pd.DataFrame:
+    """Test images in a folder: a row each, labelled as the tiny victim reads them."""
+    rows = []
+    said = victim().before_saving(pictures(count)).argmax(1).tolist()
+    for number, (picture, label) in enumerate(zip(pictures(count), said, strict=True)):
+        save(picture, folder / f"{number}.png")
+        name, species = CLASSES[label], SPECIES[label]
+        rows.append({"image_id": f"{number}", "label": name, "species": species, "path": f"{number}.png"})
+    return pd.DataFrame(rows)
+
+
+def test_every_saved_picture_lies_within_its_bound(tmp_path: Path) -> None:
+    test = saved(tmp_path, 6)
+    of = victim()
+    probabilities = of.read([tmp_path / path for path in test["path"]]).numpy()
+    goal = goals(test, probabilities, CLASSES, 6)[-1]
+    methods = gallery.methods(4 / 255, 0.05, 10, 0.1, 10)
+    (tmp_path / "saved").mkdir()
+    outcomes = gallery.attack(of, goal, methods, tmp_path, tmp_path / "saved", lambda done: None)
+    facts = pd.DataFrame([each.facts for each in outcomes]).groupby("attack")
+    assert facts.size().to_dict() == dict.fromkeys(facts.groups, 6)
+    assert facts["levels"].max()[["PGD", "FGSM"]].max() <= 4
+    assert facts["l2"].max()["L2-PGD"] <= 0.05 + 1e-6
 
 
 @pytest.mark.parametrize(
