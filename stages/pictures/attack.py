@@ -52,6 +52,12 @@ class Attack:
         ]
 
     @property
+    def short(self) -> dict[str, int]:
+        """The goals for which fewer test images were read rightly than the gallery wants, and how many."""
+        gallery = self.metrics["gallery"]
+        return {goal: found for goal, found in gallery["found"].items() if found < gallery["wanted"]}
+
+    @property
     def images(self) -> int:
         """How many test images the curve is measured on."""
         return int(self.curve["images"].iloc[0])

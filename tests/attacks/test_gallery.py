@@ -1,6 +1,7 @@
 """Which test images are attacked, and what they are to be taken for."""
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -8,8 +9,7 @@ import pandas as pd
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
-from stages import params
-from stages.attack import Settings
+from stages import attack, params
 from stages.attacks import figure, gallery
 from stages.attacks.epsilon import Epsilon, in_levels
 from stages.attacks.gallery import goals
@@ -98,6 +98,22 @@ def test_every_saved_picture_lies_within_its_bound(tmp_path: Path) -> None:
     assert facts["l2"].max()["L2-PGD"] <= 0.05 + 1e-6
 
 
+def test_attacks_are_compared_on_the_first_goal_that_has_pictures(tmp_path: Path) -> None:
+    test = saved(tmp_path, 4)
+    of = victim()
+    probabilities = of.read([tmp_path / path for path in test["path"]]).numpy()
+    full = goals(test, probabilities, CLASSES, 2)[-1]
+    empty = replace(full, name="dog to cat", images=full.images.head(0))
+    chosen = {"gallery": 2, "epsilon": 0.02, "epsilon_l2": 0.3, "steps": 3, "smallest_steps": 3}
+    curve = {"images": 1, "epsilons": [0.02], "steps": 1, "reference_steps": 1, "reference_restarts": 0}
+    transfer = {"images": 1, "epsilon": 0.02, "steps": 1}
+    settings = attack.Settings(**chosen, total_variation=1.0, curve=curve, transfer=transfer)  # type: ignore[arg-type]
+    (tmp_path / "saved").mkdir()
+    outcomes = attack.attack_goals(of, [empty, full], settings, tmp_path, tmp_path / "saved")
+    compared = attack.compare(outcomes)
+    assert len(compared) == len(gallery.methods(0.02, 0.3, 3, 1.0, 3))
+
+
 @pytest.mark.parametrize(
     ("written", "value"), [("4/255", 4 / 255), (0.5, 0.5), (0, 0), ("0.25/255", 0.25 / 255)]
 )
@@ -129,7 +145,7 @@ def test_a_wrong_epsilon_in_params_is_told_in_one_line(
     monkeypatch.chdir(tmp_path)
     params.override([change])
     with pytest.raises(UserError, match=said) as caught:
-        params.read("attack", Settings)
+        params.read("attack", attack.Settings)
     assert "\n" not in str(caught.value)
 
 

@@ -132,7 +132,8 @@ def write_attack(folder: Path, labels: list[str], image_ids: list[str]) -> None:
     pd.DataFrame(examples).to_csv(folder / "examples.csv", index=False)
     curve = [
         {"attack": attack, "epsilon": level / 255, "images": 40, "robust": robust, "low": robust / 2,
-         "high": robust, "saved": saved, "saved_low": saved / 2, "saved_high": saved, "given_up": 0}
+         "high": robust, "saved": saved, "saved_low": saved / 2, "saved_high": saved,
+         "given_up": int(level == 1)}
         for attack, drop in (("PGD", 0.5), ("APGD", 0.45))
         for level, robust, saved in ((0, 0.9, 0.9), (0.5, drop, 0.9), (1, 0.0, 0.1))
     ]  # fmt: skip
@@ -146,6 +147,7 @@ def write_attack(folder: Path, labels: list[str], image_ids: list[str]) -> None:
     robust = {"0/255": 0.9, "0.5/255": 0.5, "1/255": 0.0}
     metrics = {
         "fooled": {"to its neighbour": 1.0},
+        "gallery": {"wanted": 2, "found": {"dog to cat": 0, "to its neighbour": 2}},
         "robust_accuracy": robust,
         "robust_accuracy_reference": robust,
         "given_up": 0,
