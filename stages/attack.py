@@ -87,7 +87,10 @@ def main(dataset: str, backbone: str, head: str) -> None:
         curve.to_csv(folder / "robustness.csv", index=False, lineterminator="\n")
         compare(outcomes).to_csv(folder / "attacks.csv", index=False, lineterminator="\n")
         sizes = {goal.name: len(goal.images) for goal in goals}
-        metrics = summarize(outcomes, curve) | {"gallery": {"wanted": settings.gallery, "found": sizes}}
+        metrics = summarize(outcomes, curve) | {
+            "gallery": {"wanted": settings.gallery, "found": sizes},
+            "stand_in": victim.probe.has_stand_in,
+        }
         write_json(folder / "metrics.json", metrics)
     for goal in goals:
         if len(goal.images) < settings.gallery:

@@ -56,7 +56,7 @@ def main(dataset: str, backbone: str, head: str) -> None:
                     f"{of}: the picture as the network sees it, and what spoke for the guess and for the "
                     f"truth by raising its score, before softmax, at the maps of {layer}. Yellow raised it "
                     "most; each map is scaled to its own largest value, and all dark means that nothing "
-                    "raised the score." + views(victim),
+                    "raised the score." + views(victim) + stand_in(victim),
                     tiles,
                     columns=6,
                 )
@@ -121,6 +121,13 @@ def views(victim: Victim) -> str:
     if victim.views == 1:
         return ""
     return f" A map is of one view, the one that is shown; the probability is that of {victim.views} views."
+
+
+def stand_in(victim: Victim) -> str:
+    """The caption's sentence where the head has no slope of its own."""
+    if not victim.probe.has_stand_in:
+        return ""
+    return " This head has no useful gradient: a smooth stand-in's score is explained in its place."
 
 
 if __name__ == "__main__":

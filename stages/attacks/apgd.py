@@ -84,15 +84,15 @@ def apgd(
     for number in range(steps + 1):
         judged, gradient, finite = look(objective, now[rows], rows, by)
         loss = getattr(judged, by)
-        better = finite & (judged.margin < found.margin[rows])
-        found.keep(rows[better], now[rows[better]], judged.margin[better], number)
+        better = finite & (judged.verdict < found.margin[rows])
+        found.keep(rows[better], now[rows[better]], judged.verdict[better], number)
         found.given_up[rows[~finite]] = True
         paid[rows] += loss < last_loss[rows]
         last_loss[rows] = loss
         lower = finite & (loss < best_loss[rows])
         lowered = rows[lower]
         best[lowered], best_loss[lowered], best_gradient[lowered] = now[lowered], loss[lower], gradient[lower]
-        going = finite & (judged.margin > -sure)
+        going = finite & (judged.verdict > -sure)
         if number == steps or not going.any():
             break
         since += 1

@@ -9,6 +9,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 PANEL = 320  # pixels, the side that each picture fits into
 GAP = 14
+STAND_IN = "The head itself has no useful gradient, so the attack follows that of a smooth stand-in."
 INK, MUTED, PAPER = "#1b1e23", "#5a606a", "#ffffff"
 
 
@@ -67,6 +68,7 @@ def caption(facts: Mapping[str, Any], model: str, drawn: bool) -> str:
         f"{' (given up: the loss was not a number)' if facts['given_up'] else ''}; "
         f"the change has L2 norm {facts['l2']:.3g} and at most {facts['levels']} of 255 levels, and is shown "
         f"{facts['factor']} times as strong around grey. Probabilities are those of the saved 8-bit picture."
+        f"{' ' + STAND_IN if facts['stand_in'] else ''}"
     )
 
 

@@ -239,6 +239,7 @@ def attack(
                 "target": row.target,
                 "steps": attempt.steps[i],
                 "given_up": attempt.given_up[i],
+                "stand_in": victim.probe.has_stand_in,
                 "fooled_before_saving": bool(unsaved[at].argmax() == target),
                 "fooled": bool(after[at].argmax() == target),
                 "truth_before": row.truth_before,

@@ -31,11 +31,13 @@ def deepfool(objective: Objective, originals: torch.Tensor, steps: int, sure: fl
     rows = torch.arange(len(originals), device=originals.device)
     for number in range(steps + 1):
         judged, gradient, finite = look(objective, images[rows], rows, "margin")
-        better = finite & (judged.margin < found.margin[rows])
-        found.keep(rows[better], images[rows[better]], judged.margin[better], number)
+        better = finite & (judged.verdict < found.margin[rows])
+        found.keep(rows[better], images[rows[better]], judged.verdict[better], number)
         found.given_up[rows[~finite]] = True
-        going = finite & (judged.margin >= 0)
-        rows, gradient, margin = rows[going], gradient[going], judged.margin[going]
+        going = finite & (judged.verdict >= 0)
+        rows, gradient = rows[going], gradient[going]
+        # Where a stand-in has turned and the head has not, on beyond its boundary.
+        margin = judged.margin[going].abs()
         if not len(rows):
             break
         length = (margin + 1e-4).view(-1, 1, 1, 1) / norms(gradient)  # a little, to leave the boundary itself
@@ -60,13 +62,14 @@ def smallest(objective: Objective, originals: torch.Tensor, steps: int, sure: fl
         cosine = (1 + math.cos(math.pi * number / steps)) / 2
         judged, gradient, finite = look(objective, images[rows], rows, "margin")
         found.given_up[rows[~finite]] = True
-        rows, gradient, margin = rows[finite], gradient[finite], judged.margin[finite]
+        rows, gradient = rows[finite], gradient[finite]
+        margin, verdict = judged.margin[finite], judged.verdict[finite]
         if not len(rows):
             break
         distance = (images[rows] - originals[rows]).flatten(1).norm(dim=1)
-        ever, fooled = nearest[rows] < torch.inf, margin < 0
-        better = torch.where(ever | fooled, fooled & (distance < nearest[rows]), margin < found.margin[rows])
-        found.keep(rows[better], images[rows[better]], margin[better], number)
+        ever, fooled = nearest[rows] < torch.inf, verdict < 0
+        better = torch.where(ever | fooled, fooled & (distance < nearest[rows]), verdict < found.margin[rows])
+        found.keep(rows[better], images[rows[better]], verdict[better], number)
         nearest[rows] = torch.where(fooled, torch.minimum(nearest[rows], distance), nearest[rows])
         if number == steps:
             break
@@ -90,8 +93,8 @@ def _stricter(objective: Objective, sure: float) -> Objective:
     """The objective with its boundary moved by ``sure`` nats, and the margin told from there."""
 
     def judge(images: torch.Tensor, rows: torch.Tensor) -> Judged:
-        loss, margin = objective(images, rows)
-        return Judged(loss, margin + sure)
+        loss, margin, verdict = objective(images, rows)
+        return Judged(loss, margin + sure, verdict + sure)
 
     return judge
 
@@ -139,6 +142,6 @@ def surviving(objective: Objective, originals: torch.Tensor, found: Found, sure:
         images[rows] = in_eight_bits(
             (originals[rows] + longer * (found.images[rows] - originals[rows])).clamp(0, 1), originals[rows]
         )
-        rows = rows[objective(images[rows], rows).margin > -sure]
+        rows = rows[objective(images[rows], rows).verdict > -sure]
         longer *= GROWTH
     return images

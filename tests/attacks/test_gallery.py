@@ -172,6 +172,7 @@ def test_a_caption_says_all_that_one_needs_to_know() -> None:
         "target": "cat", "truth_before": 0.999, "target_before": 0.001, "truth_after": 0.02,
         "target_after": 0.98, "attack": "PGD", "constraint": "L-infinity at most 4/255", "steps": 3,
         "l2": 1.234, "levels": 3, "factor": 42, "given_up": False,
+        "stand_in": False,
     }  # fmt: skip
     said = figure.caption(facts, "resnet50, linear head", drawn=False)
     for part in ("American bulldog", "taken for cat", "resnet50, linear head", "0.10%", "98.00%", "99.90%",
@@ -179,6 +180,8 @@ def test_a_caption_says_all_that_one_needs_to_know() -> None:
         assert part in said
     assert "still not taken for cat" in figure.caption(facts | {"fooled": False}, "m", drawn=False)
     assert "given up" not in said
+    assert "stand-in" not in said
+    assert "a smooth stand-in" in figure.caption(facts | {"stand_in": True}, "m", False)
     assert "given up: the loss was not a number" in figure.caption(facts | {"given_up": True}, "m", False)
     assert "Drawn american bulldog" in figure.caption(facts, "m", drawn=True)
     sheet = figure.strip([np.zeros((40, 30, 3), np.uint8)] * 3, ["a", "b", "c"], said)

@@ -119,7 +119,8 @@ def write_attack(folder: Path, labels: list[str], image_ids: list[str]) -> None:
         facts = {
             "goal": "to its neighbour", "attack": attack, "constraint": "L-infinity at most 4/255",
             "image_id": image_ids[image], "label": labels[0], "truth": labels[0], "target": labels[-1],
-            "steps": number, "given_up": False, "fooled_before_saving": True, "fooled": attack == "PGD",
+            "steps": number, "given_up": False, "stand_in": False,
+            "fooled_before_saving": True, "fooled": attack == "PGD",
             "truth_before": 0.9, "target_before": 0.01, "truth_after": 0.02, "target_after": 0.95,
             "l2_before_saving": 0.4, "l2": 0.5, "levels": 4, "name": f"{number:03}", "factor": 31,
             "caption": f"{image_ids[image]}: {labels[0]} taken for {labels[-1]}.",
@@ -147,6 +148,7 @@ def write_attack(folder: Path, labels: list[str], image_ids: list[str]) -> None:
     robust = {"0/255": 0.9, "0.5/255": 0.5, "1/255": 0.0}
     metrics = {
         "fooled": {"to its neighbour": 1.0},
+        "stand_in": folder.name == "knn",
         "gallery": {"wanted": 2, "found": {"dog to cat": 0, "to its neighbour": 2}},
         "robust_accuracy": robust,
         "robust_accuracy_reference": robust,
