@@ -77,10 +77,10 @@ def apgd(
         found.given_up
     )  # a step was halved, or nothing tried yet, at the last checkpoint
     loss_then = torch.full_like(found.margin, torch.inf)  # the best loss at the last checkpoint
-    last_loss = torch.full_like(found.margin, torch.inf)
+    last_loss = torch.full_like(found.margin, -torch.inf)  # the first look follows no step, so none that paid
     paid = torch.zeros_like(found.steps)
     marks = checkpoints(steps)
-    since = 0
+    since = -1
     for number in range(steps + 1):
         judged, gradient, finite = look(objective, now[rows], rows, by)
         loss = getattr(judged, by)

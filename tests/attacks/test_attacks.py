@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from stages.attacks.apgd import checkpoints, reference
+from stages.attacks.apgd import apgd, checkpoints, reference
 from stages.attacks.found import Found
-from stages.attacks.objective import Misread, Objective, Smoothed, canvas, cut
+from stages.attacks.objective import Judged, Misread, Objective, Smoothed, canvas, cut
 from stages.attacks.pgd import pgd, project, step_within
 from stages.attacks.smallest import deepfool, in_eight_bits, in_eight_bits_l2, smallest, surviving
 
@@ -225,6 +225,22 @@ def test_the_reference_is_at_least_as_strong_as_pgd(seed: int) -> None:
 
 def test_the_reference_looks_where_its_paper_says() -> None:
     assert sorted(checkpoints(100))[:4] == [22, 41, 57, 70]
+
+
+def test_two_of_three_steps_do_not_pay_for_the_first_checkpoint() -> None:
+    """With ten steps it stands at the third, where the paper asks for three quarters."""
+    losses, signs = iter([5.0, 4.0, 3.0, *[3.5] * 9]), iter([1, 1, *[-1] * 10])
+    seen: list[float] = []
+
+    def told(images: torch.Tensor, rows: torch.Tensor) -> Judged:
+        seen.append(float((images - 0.5).mean()))
+        loss = next(losses) + next(signs) * (images - images.detach()).flatten(1).sum(1)
+        return Judged(loss, torch.ones(1), torch.ones(1))
+
+    picture = torch.full((1, 3, 2, 2), 0.5)
+    apgd(told, picture, picture, epsilon=0.1, steps=10, by="loss")
+    assert seen[:4] == pytest.approx([0, -0.1, -0.1, 0.05])
+    assert seen[4] == pytest.approx(-0.025)  # from the best again, with half the step
 
 
 def test_what_is_not_a_number_is_given_up_and_the_rest_goes_on() -> None:
