@@ -22,6 +22,7 @@ from stages.images.preprocessing import to_tensor
 SURE = float(np.log(9))  # nats: a picture is done when its target is nine times as likely as any other
 HAIR = 0.3  # nats: how far over the boundary a smallest change goes, since bfloat16 moves a margin by as much
 SAFE = 1.0  # nats: the margin of a smallest change, so that its rounding is the only one
+LASTING = "smallest L2, then longer until it lasts in 8 bits"
 DESCENT = 0.25  # the length, in L2, of plain gradient descent's steps
 
 Sizes = Sequence[tuple[int, int]]
@@ -92,13 +93,13 @@ def methods(
         ),
         Method(
             "DeepFool",
-            "smallest L2",
+            LASTING,
             lambda objective, originals, sizes: deepfool(objective, originals, smallest_steps, HAIR),
             lasting,
         ),
         Method(
             "FMN",
-            "smallest L2",
+            LASTING,
             lambda objective, originals, sizes: smallest(objective, originals, smallest_steps, HAIR),
             lasting,
         ),
