@@ -175,7 +175,7 @@ def test_a_caption_says_all_that_one_needs_to_know() -> None:
         "stand_in": False,
     }  # fmt: skip
     said = figure.caption(facts, "resnet50, linear head", drawn=False)
-    for part in ("American bulldog", "taken for cat", "resnet50, linear head", "0.10%", "98.00%", "99.90%",
+    for part in ("American bulldog", "taken for cat", "resnet50, linear head", "0.1%", "98.0%", "99.9%",
                  "PGD", "4/255", "3 steps", "1.23", "42 times"):  # fmt: skip
         assert part in said
     assert "still not taken for cat" in figure.caption(facts | {"fooled": False}, "m", drawn=False)
@@ -186,3 +186,16 @@ def test_a_caption_says_all_that_one_needs_to_know() -> None:
     assert "Drawn american bulldog" in figure.caption(facts, "m", drawn=True)
     sheet = figure.strip([np.zeros((40, 30, 3), np.uint8)] * 3, ["a", "b", "c"], said)
     assert sheet.width > 3 * 300
+    assert "probability of cat <0.1% before" in figure.caption(facts | {"target_before": 1e-6}, "m", False)
+
+
+def test_titles_name_the_truth_once_and_keep_to_their_picture() -> None:
+    breed = "staffordshire_bull_terrier"
+    facts = {"label": breed, "truth": breed, "target": "american_pit_bull_terrier", "truth_before": 0.999999,
+             "target_after": 0.98, "factor": 42}  # fmt: skip
+    titles = figure.titles(facts)
+    assert titles[0] == "Staffordshire bull terrier: >99.9%"
+    assert figure.titles(facts | {"truth": "dog"})[0] == "Staffordshire bull terrier: >99.9% dog"
+    sheet = figure.strip([np.zeros((40, 320, 3), np.uint8)] * 3, [9 * titles[0], "", ""], "a caption")
+    ink = np.asarray(sheet)[:, 14 + 320 : 2 * 14 + 320]  # the gap beside the first picture
+    assert ink.min() == 255
