@@ -93,9 +93,19 @@ def _read(folder: Path) -> Attack:
     return Attack(
         read_json(folder / "metrics.json"),
         _table(folder / "attacks.csv", ["attack"]),
-        _table(folder / "robustness.csv", ["attack"]),
+        by_attack(_table(folder / "robustness.csv", [])),
         [_example(folder, facts) for facts in examples.to_dict("records")],
     )
+
+
+def by_attack(table: pd.DataFrame) -> pd.DataFrame:
+    """Of robustness.csv, with attacks side by side: a row for each attack and epsilon, PGD first."""
+    parts = []
+    for attack in ("PGD", "APGD"):
+        part = table[["epsilon", "images"]].assign(attack=attack, robust=table[attack])
+        own = table.filter(regex=f"^{attack}_")
+        parts.append(part.join(own.rename(columns=lambda name: name.partition("_")[2])))
+    return pd.concat(parts, ignore_index=True)
 
 
 def _example(folder: Path, facts: Mapping[Any, Any]) -> Example:
