@@ -84,9 +84,13 @@ def main(dataset: str, backbone: str, head: str) -> None:
         export(victim, test, settings.transfer, data / "raw", folder / "transfer")
         examples = pd.DataFrame([each.facts for each in outcomes])
         examples.to_csv(folder / "examples.csv", index=False, lineterminator="\n")
-        curve.to_csv(folder / "robustness.csv", index=False, lineterminator="\n")
+        side_by_side(curve).to_csv(folder / "robustness.csv", index=False, lineterminator="\n")
         compare(outcomes).to_csv(folder / "attacks.csv", index=False, lineterminator="\n")
-        metrics = summarize(outcomes, curve)
+        sizes = {goal.name: len(goal.images) for goal in goals}
+        metrics = summarize(outcomes, curve) | {
+            "gallery": {"wanted": settings.gallery, "found": sizes},
+            "stand_in": victim.probe.has_stand_in,
+        }
         write_json(folder / "metrics.json", metrics)
     for goal in goals:
         if len(goal.images) < settings.gallery:
@@ -116,7 +120,7 @@ def labels_of(test: pd.DataFrame, victim: Victim) -> torch.Tensor:
 def attack_goals(
     victim: Victim, goals: list[gallery.Goal], settings: Settings, raw: Path, pictures: Path
 ) -> list[Outcome]:
-    """The first attack on every goal, and all attacks on the first goal's pictures, to compare them."""
+    """The first attack on every goal, and all attacks on the first that has pictures, to compare them."""
     methods = gallery.methods(
         settings.epsilon,
         settings.epsilon_l2,
@@ -124,7 +128,8 @@ def attack_goals(
         settings.total_variation,
         settings.smallest_steps,
     )
-    plan = [(goal, methods if goal is goals[0] else methods[:1]) for goal in goals if len(goal.images)]
+    filled = [goal for goal in goals if len(goal.images)]
+    plan = [(goal, methods if goal is filled[0] else methods[:1]) for goal in filled]
     total = sum(len(goal.images) * len(chosen) for goal, chosen in plan)
     outcomes = []
     with bar(total, "adversarial pictures", "pictures") as progress:
@@ -164,6 +169,21 @@ def measure(
     return robustness.curve(victim, pictures, labels, clean, settings.epsilons, attackers)
 
 
+def side_by_side(curve: pd.DataFrame) -> pd.DataFrame:
+    """A row an epsilon, for DVC's plots draw a column as one line: robust accuracy stands under PGD and APGD.
+
+    All else of each attack follows as PGD_low, PGD_high and so on.
+    """
+    parts = [
+        rows.set_index(["epsilon", "images"])
+        .drop(columns="attack")
+        .add_prefix(f"{attack}_")
+        .rename(columns={f"{attack}_robust": attack})
+        for attack, rows in curve.groupby("attack", sort=False)
+    ]
+    return pd.concat(parts, axis=1).reset_index()
+
+
 def export(victim: Victim, test: pd.DataFrame, settings: Transfer, raw: Path, folder: Path) -> None:
     """Untargeted pictures that go on to the last step, for `transfer` to try on other backbones."""
     chosen = test.head(settings.images)
@@ -188,7 +208,7 @@ def export(victim: Victim, test: pd.DataFrame, settings: Transfer, raw: Path, fo
 
 
 def compare(outcomes: list[Outcome]) -> pd.DataFrame:
-    """Each attack on the first goal's pictures: a row of shares and medians."""
+    """Each attack on the pictures of the first goal that has any: a row of shares and medians."""
     rows: dict[str, list[dict[str, Any]]] = {}
     for each in outcomes:
         if each.facts["goal"] == outcomes[0].facts["goal"]:

@@ -111,6 +111,7 @@ def _maps(
     channels: int,
 ) -> Figure:
     tiles = []
+    channels = min([channels, *map(len, outputs.values())])  # rows of one length
     for layer, output in outputs.items():
         size = f"{output.shape[-1]} x {output.shape[-1]} x {len(output)}"
         tiles.append(Tile(_resized(pixels), [layer, size]))
@@ -153,7 +154,7 @@ def _patches(
         f"images of {of} around the channel's largest values, the largest first and one an image. A patch is "
         f"{side} pixels of the network's input wide; the layer can see beyond it.",
         tiles,
-        columns=settings.patches,
+        columns=min(settings.patches, len(looked)),
     )
 
 

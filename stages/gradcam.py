@@ -53,9 +53,10 @@ def main(dataset: str, backbone: str, head: str) -> None:
                     "mistakes",
                     f"Where {backbone} and the {head} head looked as they were wrong",
                     f"Grad-CAM (Selvaraju et al., 2017) on the surest mistakes among the test images of "
-                    f"{of}: the picture as the network sees it, what spoke for the guess, and what spoke for "
-                    f"the truth, at the maps of {layer}. Yellow spoke most; each map is scaled to its own "
-                    "largest value, and all dark means that nothing spoke for it.",
+                    f"{of}: the picture as the network sees it, and what spoke for the guess and for the "
+                    f"truth by raising its score, before softmax, at the maps of {layer}. Yellow raised it "
+                    "most; each map is scaled to its own largest value, and all dark means that nothing "
+                    "raised the score." + views(victim) + stand_in(victim),
                     tiles,
                     columns=6,
                 )
@@ -76,6 +77,12 @@ def explained(victim: Victim, mistakes: pd.DataFrame, raw: Path) -> tuple[str, l
     """The layer looked at, and for each mistake three tiles: picture, what spoke for guess, and for truth."""
     network, preprocessing = victim.engine.network, victim.engine.preprocessing
     probe = victim.probe.smooth()
+
+    def score(
+        features: torch.Tensor,
+    ) -> torch.Tensor:  # before softmax, which would speak of all other classes
+        return probe.head.logits(probe.tensors, features.cpu())
+
     blank = torch.zeros(1, 3, preprocessing.crop, preprocessing.crop, device=victim.engine.device)
     layers = last_of_each_size(with_maps(network, blank))
     if not layers:
@@ -90,9 +97,7 @@ def explained(victim: Victim, mistakes: pd.DataFrame, raw: Path) -> tuple[str, l
         heats = {}
         for column in ("predicted", "label"):
             classes = torch.tensor([victim.classes.index(row[column]) for row in part])
-            heats[column] = gradcam(
-                network, layer, lambda each: probe.log_probabilities(each.cpu()), normalized, classes
-            )
+            heats[column] = gradcam(network, layer, score, normalized, classes)
         for at, row in enumerate(part):
             picture = np.ascontiguousarray(images[at].permute(1, 2, 0).numpy())
             guess, truth = (str(row[column]).replace("_", " ") for column in ("predicted", "label"))
@@ -109,6 +114,20 @@ def explained(victim: Victim, mistakes: pd.DataFrame, raw: Path) -> tuple[str, l
                 ),
             ]
     return layer, tiles
+
+
+def views(victim: Victim) -> str:
+    """The caption's sentence where the maps and the probabilities don't speak of the same pixels."""
+    if victim.views == 1:
+        return ""
+    return f" A map is of one view, the one that is shown; the probability is that of {victim.views} views."
+
+
+def stand_in(victim: Victim) -> str:
+    """The caption's sentence where the head has no slope of its own."""
+    if not victim.probe.has_stand_in:
+        return ""
+    return " This head has no useful gradient: a smooth stand-in's score is explained in its place."
 
 
 if __name__ == "__main__":

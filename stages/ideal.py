@@ -135,7 +135,7 @@ def _figures(
         Figure(
             "without_total_variation",
             "The same without total variation",
-            f"The ascents of {backbone}'s ideals once more, from the same noise, with the weight of total "
+            f"The ascents of {backbone}'s ideals once more, from the same seed, with the weight of total "
             "variation at 0; how sure the network is, and how much a person sees, are two things. " + HONEST,
             tiles(without, probabilities, WIDE),
             columns=3,
@@ -144,7 +144,7 @@ def _figures(
             Figure(
                 f"taken_apart-{number:02d}",
                 f"What each part of the method adds: {name}",
-                f"The ideal {name} of {backbone}, from the same noise in as many steps, with one more part "
+                f"The ideal {name} of {backbone}, from the same seed in as many steps, with one more part "
                 "of the method from picture to picture; the last has the whole method. " + HONEST,
                 tiles(parts, probabilities, WIDE),
                 columns=4,

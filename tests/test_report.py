@@ -164,6 +164,9 @@ def test_every_adversarial_picture_stands_on_the_page_with_its_caption(workspace
             result = base64.b64encode((folder / f"panels/{name}_result.webp").read_bytes()).decode()
             assert result in page
     assert "<b>not Saint bernard</b>" in page  # what an attack did not reach is not called a success
+    assert "Of each kind 2 were asked for; only so many are read rightly: dog to cat 0." in page
+    assert "2 attempts were given up" in page
+    assert page.count("smooth stand-in") == len(list((workspace / "attacks").glob("*/*/knn")))
     assert "random noise" in page
     assert "L∞ at most 8/255" in page
 

@@ -77,22 +77,22 @@ def apgd(
         found.given_up
     )  # a step was halved, or nothing tried yet, at the last checkpoint
     loss_then = torch.full_like(found.margin, torch.inf)  # the best loss at the last checkpoint
-    last_loss = torch.full_like(found.margin, torch.inf)
+    last_loss = torch.full_like(found.margin, -torch.inf)  # the first look follows no step, so none that paid
     paid = torch.zeros_like(found.steps)
     marks = checkpoints(steps)
-    since = 0
+    since = -1
     for number in range(steps + 1):
         judged, gradient, finite = look(objective, now[rows], rows, by)
         loss = getattr(judged, by)
-        better = finite & (judged.margin < found.margin[rows])
-        found.keep(rows[better], now[rows[better]], judged.margin[better], number)
+        better = finite & (judged.verdict < found.margin[rows])
+        found.keep(rows[better], now[rows[better]], judged.verdict[better], number)
         found.given_up[rows[~finite]] = True
         paid[rows] += loss < last_loss[rows]
         last_loss[rows] = loss
         lower = finite & (loss < best_loss[rows])
         lowered = rows[lower]
         best[lowered], best_loss[lowered], best_gradient[lowered] = now[lowered], loss[lower], gradient[lower]
-        going = finite & (judged.margin > -sure)
+        going = finite & (judged.verdict > -sure)
         if number == steps or not going.any():
             break
         since += 1

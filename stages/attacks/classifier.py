@@ -23,6 +23,11 @@ class Probe:
         """Calibrated log-probabilities [n, classes] of features [n, dimensions]."""
         return self.calibration.log_probabilities(self.head.logits(self.tensors, features))
 
+    @property
+    def has_stand_in(self) -> bool:
+        """Whether its gradients are those of another classifier."""
+        return self.head.smooth is not Head.smooth
+
     def smooth(self) -> "Probe":
         """The same with a slope everywhere, for gradients (see `Head.smooth`)."""
         return Probe(self.head, self.head.smooth(self.tensors), self.calibration)
@@ -39,8 +44,12 @@ class Classifier:
 
     def log_probabilities(self, pictures: torch.Tensor | Sequence[torch.Tensor]) -> torch.Tensor:
         """Log-probabilities [n, classes] of n float pictures [3, height, width] of any sizes."""
+        return self.probe.log_probabilities(self.mean_features(pictures))
+
+    def mean_features(self, pictures: torch.Tensor | Sequence[torch.Tensor]) -> torch.Tensor:
+        """The features [n, dimensions] of the same pictures, the mean of their views'."""
         views = network_inputs(self.preprocessing, pictures, self.views)
-        return self.probe.log_probabilities(torch.stack([self.features(view) for view in views]).mean(0))
+        return torch.stack([self.features(view) for view in views]).mean(0)
 
 
 def grouped(log_probabilities: torch.Tensor, groups: torch.Tensor) -> torch.Tensor:

@@ -1,15 +1,16 @@
 """Figures of adversarial pictures as a person looks at them: original, change, result, and a caption."""
 
-import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
+
+from stages.galleries.figures import INK, MUTED, PAPER, fitting, font, percent
 
 PANEL = 320  # pixels, the side that each picture fits into
 GAP = 14
-INK, MUTED, PAPER = "#1b1e23", "#5a606a", "#ffffff"
+STAND_IN = "The head itself has no useful gradient, so the attack follows that of a smooth stand-in."
 
 
 def magnified(original: np.ndarray, result: np.ndarray) -> tuple[np.ndarray, int]:
@@ -30,26 +31,29 @@ def strip(panels: Sequence[np.ndarray], titles: Sequence[str], caption: str) -> 
         picture.thumbnail((PANEL, PANEL), Image.Resampling.LANCZOS)
     tall = max(picture.height for picture in pictures)
     width = len(pictures) * PANEL + (len(pictures) + 1) * GAP
-    title_font, caption_font = ImageFont.load_default(15), ImageFont.load_default(14)
-    letters = int((width - 2 * GAP) / (caption_font.getlength(caption) / len(caption)))
-    lines = textwrap.wrap(caption, letters)
-    sheet = Image.new("RGB", (width, 3 * GAP + 20 + tall + 20 * len(lines)), PAPER)
+    title_font, caption_font = font(14), font(13)
+    headings = [fitting(title, title_font, PANEL) for title in titles]
+    top = GAP + 20 * max(map(len, headings))
+    lines = fitting(caption, caption_font, width - 2 * GAP)
+    sheet = Image.new("RGB", (width, top + tall + 2 * GAP + 20 * len(lines)), PAPER)
     drawing = ImageDraw.Draw(sheet)
-    for number, (picture, title) in enumerate(zip(pictures, titles, strict=True)):
+    for number, (picture, heading) in enumerate(zip(pictures, headings, strict=True)):
         left = GAP + number * (PANEL + GAP)
-        drawing.text((left, GAP - 2), title, fill=INK, font=title_font)
-        sheet.paste(picture, (left, GAP + 22))
+        for at, line in enumerate(heading):
+            drawing.text((left, GAP - 2 + 20 * at), line, fill=INK, font=title_font)
+        sheet.paste(picture, (left, top + 2))
     for number, line in enumerate(lines):
-        drawing.text((GAP, 2 * GAP + 24 + tall + 20 * number), line, fill=MUTED, font=caption_font)
+        drawing.text((GAP, top + tall + GAP + 20 * number), line, fill=MUTED, font=caption_font)
     return sheet
 
 
 def titles(facts: Mapping[str, Any]) -> list[str]:
     """What stands above the three pictures of one attack."""
+    label, truth = readable(facts["label"]), readable(facts["truth"])
     return [
-        f"{_upper(readable(facts['label']))}: {facts['truth_before']:.1%} {readable(facts['truth'])}",
+        f"{_upper(label)}: {percent(facts['truth_before'])}{f' {truth}' if truth != label else ''}",
         f"Change, {facts['factor']} times as strong",
-        f"{facts['target_after']:.1%} {readable(facts['target'])}",
+        f"{percent(facts['target_after'])} {readable(facts['target'])}",
     ]
 
 
@@ -61,11 +65,13 @@ def caption(facts: Mapping[str, Any], model: str, drawn: bool) -> str:
     return (
         f"{_upper(label)} ({facts['image_id']}), {end} by {model}: probability of "
         f"{target} "
-        f"{facts['target_before']:.2%} before and {facts['target_after']:.2%} after, of {truth} "
-        f"{facts['truth_before']:.2%} and {facts['truth_after']:.2%}. {facts['attack']}, targeted, "
-        f"{facts['constraint']}, {facts['steps']} step{'s' if facts['steps'] != 1 else ''}; "
+        f"{percent(facts['target_before'])} before and {percent(facts['target_after'])} after, of {truth} "
+        f"{percent(facts['truth_before'])} and {percent(facts['truth_after'])}. {facts['attack']}, targeted, "
+        f"{facts['constraint']}, {facts['steps']} step{'s' if facts['steps'] != 1 else ''}"
+        f"{' (given up: the loss was not a number)' if facts['given_up'] else ''}; "
         f"the change has L2 norm {facts['l2']:.3g} and at most {facts['levels']} of 255 levels, and is shown "
         f"{facts['factor']} times as strong around grey. Probabilities are those of the saved 8-bit picture."
+        f"{' ' + STAND_IN if facts['stand_in'] else ''}"
     )
 
 

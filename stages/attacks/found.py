@@ -11,8 +11,8 @@ from stages.attacks.objective import Judged, Objective
 class Found:
     """The best image so far for each of n originals.
 
-    ``images`` [n, 3, height, width]; ``margin`` [n], infinite before the first look; ``steps`` [n], the step
-    that found it; ``given_up`` [n], where the loss or its gradient was not a number.
+    ``images`` [n, 3, height, width]; ``margin`` [n], that of the verdict, infinite before the first look;
+    ``steps`` [n], the step that found it; ``given_up`` [n], where the loss or its gradient was not a number.
     """
 
     images: torch.Tensor
@@ -51,8 +51,9 @@ def look(
     images = images.detach().requires_grad_()
     judged = objective(images, rows)
     (gradient,) = torch.autograd.grad(getattr(judged, by).sum(), images)
-    finite = judged.loss.isfinite() & judged.margin.isfinite() & gradient.flatten(1).isfinite().all(1)
-    return Judged(judged.loss.detach(), judged.margin.detach()), gradient, finite
+    judged = Judged(*(each.detach() for each in judged))
+    finite = torch.stack([*judged]).isfinite().all(0) & gradient.flatten(1).isfinite().all(1)
+    return judged, gradient, finite
 
 
 def norms(changes: torch.Tensor) -> torch.Tensor:

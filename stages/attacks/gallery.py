@@ -14,7 +14,7 @@ from stages.attacks.found import Found
 from stages.attacks.objective import Objective, Smoothed, canvas, cut
 from stages.attacks.pgd import pgd, step_within
 from stages.attacks.reread import save
-from stages.attacks.smallest import deepfool, in_eight_bits, smallest, surviving
+from stages.attacks.smallest import deepfool, in_eight_bits, in_eight_bits_l2, smallest, surviving
 from stages.attacks.victim import Victim
 from stages.images.decoding import decode
 from stages.images.preprocessing import to_tensor
@@ -22,6 +22,7 @@ from stages.images.preprocessing import to_tensor
 SURE = float(np.log(9))  # nats: a picture is done when its target is nine times as likely as any other
 HAIR = 0.3  # nats: how far over the boundary a smallest change goes, since bfloat16 moves a margin by as much
 SAFE = 1.0  # nats: the margin of a smallest change, so that its rounding is the only one
+LASTING = "smallest L2, then longer until it lasts in 8 bits"
 DESCENT = 0.25  # the length, in L2, of plain gradient descent's steps
 
 Sizes = Sequence[tuple[int, int]]
@@ -45,6 +46,9 @@ def methods(
 
     def within(objective: Objective, originals: torch.Tensor, found: Found) -> torch.Tensor:
         return in_eight_bits(found.images, originals, epsilon)
+
+    def within_l2(objective: Objective, originals: torch.Tensor, found: Found) -> torch.Tensor:
+        return in_eight_bits_l2(found.images, originals, epsilon_l2)
 
     def nearest(objective: Objective, originals: torch.Tensor, found: Found) -> torch.Tensor:
         return in_eight_bits(found.images, originals)
@@ -76,7 +80,7 @@ def methods(
                 objective,
                 originals, norm="l2", epsilon=epsilon_l2, step=epsilon_l2 / 4, steps=steps, sure=SURE,
             ),
-            nearest,
+            within_l2,
         ),
         Method(
             "Gradient descent with total variation",
@@ -89,13 +93,13 @@ def methods(
         ),
         Method(
             "DeepFool",
-            "smallest L2",
+            LASTING,
             lambda objective, originals, sizes: deepfool(objective, originals, smallest_steps, HAIR),
             lasting,
         ),
         Method(
             "FMN",
-            "smallest L2",
+            LASTING,
             lambda objective, originals, sizes: smallest(objective, originals, smallest_steps, HAIR),
             lasting,
         ),
@@ -236,6 +240,7 @@ def attack(
                 "target": row.target,
                 "steps": attempt.steps[i],
                 "given_up": attempt.given_up[i],
+                "stand_in": victim.probe.has_stand_in,
                 "fooled_before_saving": bool(unsaved[at].argmax() == target),
                 "fooled": bool(after[at].argmax() == target),
                 "truth_before": row.truth_before,

@@ -8,10 +8,15 @@ import torch
 
 
 class Judged(NamedTuple):
-    """``loss`` [m] is what to lower; ``margin`` [m], in nats, is below zero where it is fooled."""
+    """``loss`` [m] is what to lower; ``margin`` [m], in nats, is below zero where it is fooled.
+
+    ``verdict`` [m] is the margin of the head itself, without a slope. It is what counts; where a stand-in
+    gives the slopes, ``loss`` and ``margin`` are the stand-in's.
+    """
 
     loss: torch.Tensor
     margin: torch.Tensor
+    verdict: torch.Tensor
 
 
 # Of images [m, 3, height, width] and their rows [m] among all that are attacked: some are done before others.
@@ -25,20 +30,35 @@ class Misread:
     The loss is the cross-entropy, its sign such that lower is better for the attacker. The margin is the
     difference of log-probabilities between the wrong side and the right one (Carlini, Wagner: Towards
     evaluating the robustness of neural networks, S&P 2017).
+
+    ``outputs`` are log-probabilities [m, classes] of images and rows; or, with ``head``, features, of which
+    it gives log-probabilities with a slope, and ``exact``, where that is a stand-in, the head's own.
     """
 
-    log_probabilities: Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
+    outputs: Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
     classes: torch.Tensor
     targeted: bool
+    head: Callable[[torch.Tensor], torch.Tensor] | None = None
+    exact: Callable[[torch.Tensor], torch.Tensor] | None = None
 
     def __call__(self, images: torch.Tensor, rows: torch.Tensor) -> Judged:
         """See `Objective`."""
-        log_probabilities = self.log_probabilities(images, rows)
+        outputs = self.outputs(images, rows)
+        own, rival = self._sides(outputs if self.head is None else self.head(outputs), rows)
+        sign = -1 if self.targeted else 1
+        margin = verdict = sign * (own - rival)
+        if self.exact is not None:
+            exact, exact_rival = self._sides(self.exact(outputs.detach()), rows)
+            verdict = sign * (exact - exact_rival)
+        return Judged(sign * own, margin, verdict.detach())
+
+    def _sides(
+        self, log_probabilities: torch.Tensor, rows: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Log-probabilities [m] of the class, and of its likeliest rival."""
         column = self.classes[rows].unsqueeze(1)
         own = log_probabilities.gather(1, column).squeeze(1)
-        rival = log_probabilities.scatter(1, column, -torch.inf).amax(1)
-        sign = -1 if self.targeted else 1
-        return Judged(sign * own, sign * (own - rival))
+        return own, log_probabilities.scatter(1, column, -torch.inf).amax(1)
 
 
 @dataclass(frozen=True)
@@ -55,9 +75,9 @@ class Smoothed:
 
     def __call__(self, images: torch.Tensor, rows: torch.Tensor) -> Judged:
         """See `Objective`."""
-        loss, margin = self.objective(images, rows)
+        judged = self.objective(images, rows)
         variation = torch.stack([total_variation(each) for each in cut(images, self.sizes, rows)])
-        return Judged(loss + self.weight * variation, margin)
+        return judged._replace(loss=judged.loss + self.weight * variation)
 
 
 def total_variation(picture: torch.Tensor) -> torch.Tensor:

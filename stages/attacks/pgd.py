@@ -39,13 +39,13 @@ def pgd(
         if last:  # needs no gradient any more
             with torch.no_grad():
                 judged = objective(images, rows)
-            finite = judged.margin.isfinite()
+            finite = judged.verdict.isfinite()
         else:
             judged, gradient, finite = look(objective, images, rows)
-        better = finite & (judged.margin < found.margin[rows])
-        found.keep(rows[better], images[better], judged.margin[better], number)
+        better = finite & (judged.verdict < found.margin[rows])
+        found.keep(rows[better], images[better], judged.verdict[better], number)
         found.given_up[rows[~finite]] = True
-        going = finite & (judged.margin > -sure)
+        going = finite & (judged.verdict > -sure)
         if last or not going.any():
             break
         rows = rows[going]

@@ -67,7 +67,8 @@ def curve(
 
     Untargeted, L-infinity. ``robust`` is counted on the pixels as found, the usual threat model; ``saved``
     after saving with 8 bits and reading again, where a change under one level leaves nothing. A picture that
-    an attack breaks stays broken for every larger epsilon, whose ball holds the same adversarial picture.
+    an attack breaks stays broken for every larger epsilon, whose ball holds the same adversarial picture. A
+    picture that was given up, because its loss was not a number, counts as broken.
     Columns: attack, epsilon, images, robust, low, high (Wilson's 95% interval), saved, saved_low, saved_high,
     given_up.
     """
@@ -85,9 +86,12 @@ def curve(
                     objective = victim.misread(sizes, labels[part], targeted=False)
                     found = attacker.search(objective, originals, epsilon)
                     eight = in_eight_bits(found.images, originals, epsilon)
-                    standing[part] &= victim.before_saving(cut(found.images, sizes)).argmax(1) == labels[part]
+                    known = ~found.given_up.cpu()  # of the others, nobody knows what an attacker would find
+                    right = victim.before_saving(cut(found.images, sizes)).argmax(1) == labels[part]
+                    standing[part] &= known & right
                     if saves:
-                        saved[part] &= victim.read_saved(cut(eight, sizes)).argmax(1) == labels[part]
+                        right = victim.read_saved(cut(eight, sizes)).argmax(1) == labels[part]
+                        saved[part] &= known & right
                     given_up += int(found.given_up.sum())
                     progress.update(len(part))
             rows.append(_row(attacker.name, epsilon, standing, saved, given_up))

@@ -31,11 +31,13 @@ def deepfool(objective: Objective, originals: torch.Tensor, steps: int, sure: fl
     rows = torch.arange(len(originals), device=originals.device)
     for number in range(steps + 1):
         judged, gradient, finite = look(objective, images[rows], rows, "margin")
-        better = finite & (judged.margin < found.margin[rows])
-        found.keep(rows[better], images[rows[better]], judged.margin[better], number)
+        better = finite & (judged.verdict < found.margin[rows])
+        found.keep(rows[better], images[rows[better]], judged.verdict[better], number)
         found.given_up[rows[~finite]] = True
-        going = finite & (judged.margin >= 0)
-        rows, gradient, margin = rows[going], gradient[going], judged.margin[going]
+        going = finite & (judged.verdict >= 0)
+        rows, gradient = rows[going], gradient[going]
+        # Where a stand-in has turned and the head has not, on beyond its boundary.
+        margin = judged.margin[going].abs()
         if not len(rows):
             break
         length = (margin + 1e-4).view(-1, 1, 1, 1) / norms(gradient)  # a little, to leave the boundary itself
@@ -60,13 +62,14 @@ def smallest(objective: Objective, originals: torch.Tensor, steps: int, sure: fl
         cosine = (1 + math.cos(math.pi * number / steps)) / 2
         judged, gradient, finite = look(objective, images[rows], rows, "margin")
         found.given_up[rows[~finite]] = True
-        rows, gradient, margin = rows[finite], gradient[finite], judged.margin[finite]
+        rows, gradient = rows[finite], gradient[finite]
+        margin, verdict = judged.margin[finite], judged.verdict[finite]
         if not len(rows):
             break
         distance = (images[rows] - originals[rows]).flatten(1).norm(dim=1)
-        ever, fooled = nearest[rows] < torch.inf, margin < 0
-        better = torch.where(ever | fooled, fooled & (distance < nearest[rows]), margin < found.margin[rows])
-        found.keep(rows[better], images[rows[better]], margin[better], number)
+        ever, fooled = nearest[rows] < torch.inf, verdict < 0
+        better = torch.where(ever | fooled, fooled & (distance < nearest[rows]), verdict < found.margin[rows])
+        found.keep(rows[better], images[rows[better]], verdict[better], number)
         nearest[rows] = torch.where(fooled, torch.minimum(nearest[rows], distance), nearest[rows])
         if number == steps:
             break
@@ -90,8 +93,8 @@ def _stricter(objective: Objective, sure: float) -> Objective:
     """The objective with its boundary moved by ``sure`` nats, and the margin told from there."""
 
     def judge(images: torch.Tensor, rows: torch.Tensor) -> Judged:
-        loss, margin = objective(images, rows)
-        return Judged(loss, margin + sure)
+        loss, margin, verdict = objective(images, rows)
+        return Judged(loss, margin + sure, verdict + sure)
 
     return judge
 
@@ -104,6 +107,23 @@ def in_eight_bits(images: torch.Tensor, originals: torch.Tensor, epsilon: float 
     most = math.floor(255 * epsilon + 1e-6)
     was = (255 * originals).round()
     return (255 * images).round().clamp(was - most, was + most).clamp(0, 255) / 255
+
+
+def in_eight_bits_l2(images: torch.Tensor, originals: torch.Tensor, epsilon: float) -> torch.Tensor:
+    """The images, which lie in the L2 ball of radius ``epsilon`` around their originals, on 256 levels in it.
+
+    Where rounding made a change longer than the ball's radius, the values that it moved away from the
+    original go one level back, those that it moved furthest first.
+    """
+    was = (255 * originals).round()
+    exact = (255 * images - was).flatten(1)
+    change = exact.round()
+    excess, order = (change.abs() - exact.abs()).sort(dim=1, descending=True)
+    shorter = 2 * change.abs().gather(1, order).double() - 1  # by so much, squared, one level back each
+    too_long = change.double().square().sum(1, keepdim=True) - (255 * epsilon) ** 2
+    back = (excess > 0) & (shorter.cumsum(1) - shorter < too_long)
+    change -= change.sign() * torch.zeros_like(change).scatter(1, order, back.to(change.dtype))
+    return (was + change.view_as(was)) / 255
 
 
 @torch.no_grad()
@@ -122,6 +142,6 @@ def surviving(objective: Objective, originals: torch.Tensor, found: Found, sure:
         images[rows] = in_eight_bits(
             (originals[rows] + longer * (found.images[rows] - originals[rows])).clamp(0, 1), originals[rows]
         )
-        rows = rows[objective(images[rows], rows).margin > -sure]
+        rows = rows[objective(images[rows], rows).verdict > -sure]
         longer *= GROWTH
     return images

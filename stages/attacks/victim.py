@@ -1,7 +1,7 @@
 """The classifier under attack, as its attacker sees it and as the pipeline uses it."""
 
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -45,11 +45,18 @@ class Victim:
     ) -> Misread:
         """The objective for pictures of these ``sizes`` on a canvas; of groups of classes where given."""
 
-        def log_probabilities(images: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
-            each = self.classifier.log_probabilities(cut(images, sizes, rows))
-            return each if groups is None else grouped(each, groups)
+        def features(images: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
+            return self.classifier.mean_features(cut(images, sizes, rows))
 
-        return Misread(log_probabilities, classes, targeted)
+        def said_by(probe: Probe) -> Callable[[torch.Tensor], torch.Tensor]:
+            def log_probabilities(features: torch.Tensor) -> torch.Tensor:
+                each = probe.log_probabilities(features)
+                return each if groups is None else grouped(each, groups)
+
+            return log_probabilities
+
+        exact = said_by(self.probe) if self.probe.has_stand_in else None
+        return Misread(features, classes, targeted, said_by(self.classifier.probe), exact)
 
     @torch.inference_mode()
     def before_saving(self, pictures: Sequence[torch.Tensor]) -> torch.Tensor:

@@ -91,11 +91,11 @@ def sheet(figure: Figure) -> Image.Image:
     columns = min(figure.columns, len(figure.tiles))
     wide = max(tile.picture.shape[1] for tile in figure.tiles)
     tall = max(tile.picture.shape[0] for tile in figure.tiles)
-    lines = [[part for line in tile.lines for part in _fitting(line, words, wide)] for tile in figure.tiles]
+    lines = [[part for line in tile.lines for part in fitting(line, words, wide)] for tile in figure.tiles]
     below = round(GAP / 2) + step * max(map(len, lines))
     width = max(NARROWEST, 2 * MARGIN + columns * wide + (columns - 1) * GAP)
-    caption = _fitting(figure.caption, words, width - 2 * MARGIN)
-    heading = _fitting(figure.title, title, width - 2 * MARGIN)
+    caption = fitting(figure.caption, words, width - 2 * MARGIN)
+    heading = fitting(figure.title, title, width - 2 * MARGIN)
     rows = -(-len(figure.tiles) // columns)
     top = MARGIN + round(TITLE * LINE) * len(heading) + GAP
     height = top + rows * (tall + below + GAP) + step * len(caption) + MARGIN
@@ -122,7 +122,7 @@ def font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
         return ImageFont.load_default(size)
 
 
-def _fitting(text: str, letters: ImageFont.FreeTypeFont | ImageFont.ImageFont, width: int) -> list[str]:
+def fitting(text: str, letters: ImageFont.FreeTypeFont | ImageFont.ImageFont, width: int) -> list[str]:
     """The text in lines that are no wider than ``width`` pixels."""
     most = max(8, int(len(text) * width / max(1.0, letters.getlength(text))))
     while most > 8 and any(letters.getlength(line) > width for line in wrap(text, most)):
@@ -131,5 +131,8 @@ def _fitting(text: str, letters: ImageFont.FreeTypeFont | ImageFont.ImageFont, w
 
 
 def percent(probability: float) -> str:
-    """A probability as captions give it: what is nearly certain isn't rounded up to certainty."""
-    return f"{100 * probability if probability > 0.9995 else min(100 * probability, 99.9):.1f}%"
+    """A probability as captions give it: what is nearly certain isn't rounded to certainty."""
+    said = f"{100 * probability:.1f}%"
+    if said == "100.0%" and probability < 1:
+        return ">99.9%"
+    return "<0.1%" if said == "0.0%" and probability > 0 else said

@@ -22,8 +22,9 @@ def gradcam(
 ) -> torch.Tensor:
     """Heat maps [n, side, side] in [0, 1] of normalized ``images`` [n, 3, side, side].
 
-    ``classes`` int64 [n]: what the maps speak for. ``score``: features [n, dimensions] to log-probabilities
-    [n, classes]. Each map is scaled to its own largest value; where nothing speaks for the class it is zero.
+    ``classes`` int64 [n]: what the maps speak for. ``score``: features [n, dimensions] to scores before
+    softmax [n, classes]; after it, a map would also show what speaks against the other classes. Each map is
+    scaled to its own largest value; where nothing speaks for the class it is zero.
     """
     with torch.enable_grad(), recorded(network, [layer]) as outputs:
         scores = score(network(images.clone().requires_grad_()))

@@ -13,12 +13,13 @@ from stages.errors import UserError, nearest
 def recorded(network: nn.Module, layers: Sequence[str]) -> Iterator[dict[str, torch.Tensor]]:
     """Within it, each forward pass leaves these layers' outputs, by name, in the dictionary.
 
-    Of a module that a pass uses more than once, the last output counts.
+    Of a module that a pass uses more than once, the last output counts, and its place in the order.
     """
     outputs: dict[str, torch.Tensor] = {}
 
     def keeper(name: str) -> object:
         def keep(module: nn.Module, inputs: object, output: torch.Tensor) -> None:
+            outputs.pop(name, None)  # a shared activation stands where it fired last
             outputs[name] = output
 
         return keep

@@ -52,9 +52,20 @@ class Attack:
         ]
 
     @property
+    def short(self) -> dict[str, int]:
+        """The goals for which fewer test images were read rightly than the gallery wants, and how many."""
+        gallery = self.metrics["gallery"]
+        return {goal: found for goal, found in gallery["found"].items() if found < gallery["wanted"]}
+
+    @property
     def images(self) -> int:
         """How many test images the curve is measured on."""
         return int(self.curve["images"].iloc[0])
+
+    @property
+    def given_up(self) -> int:
+        """How many attempts behind the curve were given up."""
+        return int(self.curve["given_up"].sum())
 
 
 def read_attacks(root: Path, combinations: Sequence[tuple[str, str, str]]) -> dict[str, Attack]:
@@ -82,9 +93,19 @@ def _read(folder: Path) -> Attack:
     return Attack(
         read_json(folder / "metrics.json"),
         _table(folder / "attacks.csv", ["attack"]),
-        _table(folder / "robustness.csv", ["attack"]),
+        by_attack(_table(folder / "robustness.csv", [])),
         [_example(folder, facts) for facts in examples.to_dict("records")],
     )
+
+
+def by_attack(table: pd.DataFrame) -> pd.DataFrame:
+    """Of robustness.csv, with attacks side by side: a row for each attack and epsilon, PGD first."""
+    parts = []
+    for attack in ("PGD", "APGD"):
+        part = table[["epsilon", "images"]].assign(attack=attack, robust=table[attack])
+        own = table.filter(regex=f"^{attack}_")
+        parts.append(part.join(own.rename(columns=lambda name: name.partition("_")[2])))
+    return pd.concat(parts, ignore_index=True)
 
 
 def _example(folder: Path, facts: Mapping[Any, Any]) -> Example:

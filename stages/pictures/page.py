@@ -19,6 +19,7 @@ import numpy as np
 import pandas as pd
 from markupsafe import Markup
 
+from stages.galleries.figures import percent
 from stages.pictures import charts
 from stages.pictures.attack import Attack
 from stages.pictures.evaluation import (
@@ -124,7 +125,7 @@ def render(
         forests=_forests,
         headline=headline,
         per_class=_per_class,
-        percent="{:.1%}".format,
+        percent=percent,
         reliability=charts.reliability,
         robustness=charts.robustness,
         sights=sights,

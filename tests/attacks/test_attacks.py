@@ -11,11 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from stages.attacks.apgd import checkpoints, reference
+from stages.attacks.apgd import apgd, checkpoints, reference
 from stages.attacks.found import Found
-from stages.attacks.objective import Misread, Objective, Smoothed, canvas, cut
-from stages.attacks.pgd import pgd, step_within
-from stages.attacks.smallest import deepfool, in_eight_bits, smallest, surviving
+from stages.attacks.objective import Judged, Misread, Objective, Smoothed, canvas, cut
+from stages.attacks.pgd import pgd, project, step_within
+from stages.attacks.smallest import deepfool, in_eight_bits, in_eight_bits_l2, smallest, surviving
 
 SIDE, CLASSES = 8, 4
 
@@ -81,15 +81,30 @@ def test_nothing_leaves_the_ball_or_the_range(name: str, seed: int, epsilon: flo
     model, images = network(seed), pictures(seed)
     norm, attack = BOUNDED[name]
     found = attack(against(model, images, targeted), images, epsilon)
-    change = (found.images - images).flatten(1)
-    size = change.abs().amax(1) if norm == "linf" else change.norm(dim=1)
-    assert size.max() <= epsilon + 1e-9
-    for each in (found.images, in_eight_bits(found.images, images, epsilon)):
+    to_eight_bits = in_eight_bits if norm == "linf" else in_eight_bits_l2
+    saved = to_eight_bits(found.images, images, epsilon)
+    torch.testing.assert_close(255 * saved, (255 * saved).round())
+    for each in (found.images, saved):
+        change = (each - images).flatten(1)
+        size = change.abs().amax(1) if norm == "linf" else change.norm(dim=1)
+        assert size.max() <= epsilon + 1e-9
         assert each.min() >= 0
         assert each.max() <= 1
-    if norm == "linf":
-        saved = in_eight_bits(found.images, images, epsilon)
-        assert (saved - images).abs().max() <= epsilon + 1e-9
+
+
+@settings(max_examples=20, deadline=None)
+@given(seed=st.integers(0, 10**6), epsilon=st.sampled_from([0.05, 0.3, 1.0]))
+def test_in_the_l2_ball_rounding_takes_back_no_more_than_it_must(seed: int, epsilon: float) -> None:
+    images = pictures(seed)
+    noise = torch.from_numpy(np.random.default_rng(seed).standard_normal(images.shape))
+    inside = project(images + noise, images, "l2", epsilon)
+    saved = in_eight_bits_l2(inside, images, epsilon)
+    assert (255 * (saved - inside)).abs().max() < 1 + 1e-9  # no value by more than a level
+    size = (saved - images).flatten(1).norm(dim=1)
+    plain = (in_eight_bits(inside, images) - images).flatten(1).norm(dim=1)
+    longest = 255 * (saved - images).flatten(1).abs().amax(1)  # the ball is filled but for one more level
+    room = epsilon**2 - (2 * longest + 1) / 255**2
+    assert (size**2 >= torch.minimum(plain**2, room) - 1e-9).all()
 
 
 @pytest.mark.parametrize("name", UNBOUNDED)
@@ -212,13 +227,29 @@ def test_the_reference_looks_where_its_paper_says() -> None:
     assert sorted(checkpoints(100))[:4] == [22, 41, 57, 70]
 
 
+def test_two_of_three_steps_do_not_pay_for_the_first_checkpoint() -> None:
+    """With ten steps it stands at the third, where the paper asks for three quarters."""
+    losses, signs = iter([5.0, 4.0, 3.0, *[3.5] * 9]), iter([1, 1, *[-1] * 10])
+    seen: list[float] = []
+
+    def told(images: torch.Tensor, rows: torch.Tensor) -> Judged:
+        seen.append(float((images - 0.5).mean()))
+        loss = next(losses) + next(signs) * (images - images.detach()).flatten(1).sum(1)
+        return Judged(loss, torch.ones(1), torch.ones(1))
+
+    picture = torch.full((1, 3, 2, 2), 0.5)
+    apgd(told, picture, picture, epsilon=0.1, steps=10, by="loss")
+    assert seen[:4] == pytest.approx([0, -0.1, -0.1, 0.05])
+    assert seen[4] == pytest.approx(-0.025)  # from the best again, with half the step
+
+
 def test_what_is_not_a_number_is_given_up_and_the_rest_goes_on() -> None:
     model, images = network(5), pictures(5)
     plain = against(model, images)
 
     def broken(each: torch.Tensor, rows: torch.Tensor) -> object:
-        loss, margin = plain(each, rows)
-        return type(plain(each, rows))(loss + torch.where(rows == 2, torch.nan, 0.0), margin)
+        judged = plain(each, rows)
+        return judged._replace(loss=judged.loss + torch.where(rows == 2, torch.nan, 0.0))
 
     for found in (
         pgd(broken, images, norm="linf", epsilon=0.3, step=0.05, steps=20),  # type: ignore[arg-type]

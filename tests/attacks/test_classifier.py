@@ -8,9 +8,12 @@ import torch
 from PIL import Image
 from torch import nn
 
+from stages.attacks.apgd import reference
 from stages.attacks.classifier import Classifier, Probe, grouped
 from stages.attacks.objective import Misread, canvas, cut
+from stages.attacks.pgd import pgd
 from stages.attacks.reread import reread, save
+from stages.attacks.smallest import deepfool, smallest
 from stages.backbones.build import build
 from stages.engines.eager import Engine
 from stages.engines.gradients import differentiable
@@ -20,6 +23,7 @@ from stages.heads.registry import HEADS
 from stages.images.decoding import decode
 from stages.images.preprocessing import Preprocessing, to_tensor
 from stages.sources.drawing import BREEDS, draw
+from tests.attacks.tiny import SIDE, pictures, victim
 
 DIMENSIONS, CLASSES = 12, 5
 SETTINGS: dict[str, dict] = {
@@ -133,6 +137,27 @@ def test_neighbours_that_all_agree_still_give_a_gradient() -> None:
 
     assert slope(head) < 1e-12
     assert slope(head.smooth()) > 1e-9
+
+
+@pytest.mark.parametrize("targeted", [False, True])
+def test_neighbours_themselves_say_whether_an_attack_fooled_them(targeted: bool) -> None:
+    """The gradient is a stand-in's, which turns elsewhere."""
+    known = torch.cat([victim().classifier.mean_features(pictures(16, seed)) for seed in range(2)])
+    examples = Examples(known, torch.arange(32) % 4)
+    of = victim("knn", HEADS["knn"].fit(examples, 4, {"neighbours": 3}, 0))
+    images = torch.stack(pictures(8, seed=9))
+    labels = of.before_saving(list(images)).argmax(1)
+    classes = (labels + 1) % 4 if targeted else labels
+    objective = of.misread([(SIDE, SIDE)] * 8, classes, targeted=targeted)
+    for found in (
+        pgd(objective, images, norm="linf", epsilon=0.2, step=0.05, steps=8),
+        reference(objective, images, epsilon=0.2, steps=8, restarts=0, seed=0),
+        deepfool(objective, images, 15),
+        smallest(objective, images, 15),
+    ):
+        said = of.before_saving(list(found.images)).argmax(1)
+        assert found.fooled.any()
+        assert torch.equal(found.fooled, (said == classes) == targeted)
 
 
 @pytest.mark.parametrize("head", SETTINGS)

@@ -1,6 +1,7 @@
 """Which test images are attacked, and what they are to be taken for."""
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -8,12 +9,13 @@ import pandas as pd
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
-from stages import params
-from stages.attack import Settings
-from stages.attacks import figure
+from stages import attack, params
+from stages.attacks import figure, gallery
 from stages.attacks.epsilon import Epsilon, in_levels
 from stages.attacks.gallery import goals
+from stages.attacks.reread import save
 from stages.errors import UserError
+from tests.attacks.tiny import pictures, victim
 from tests.conftest import ROOT
 
 CLASSES = ["Bengal", "Siamese", "beagle", "pug"]
@@ -71,6 +73,47 @@ def test_with_fewer_right_images_there_are_fewer_and_without_species_only_labels
     assert len(only.images) == 8
 
 
+def saved(folder: Path, count: int) -> pd.DataFrame:
+    """Test images in a folder: a row each, labelled as the tiny victim reads them."""
+    rows = []
+    said = victim().before_saving(pictures(count)).argmax(1).tolist()
+    for number, (picture, label) in enumerate(zip(pictures(count), said, strict=True)):
+        save(picture, folder / f"{number}.png")
+        name, species = CLASSES[label], SPECIES[label]
+        rows.append({"image_id": f"{number}", "label": name, "species": species, "path": f"{number}.png"})
+    return pd.DataFrame(rows)
+
+
+def test_every_saved_picture_lies_within_its_bound(tmp_path: Path) -> None:
+    test = saved(tmp_path, 6)
+    of = victim()
+    probabilities = of.read([tmp_path / path for path in test["path"]]).numpy()
+    goal = goals(test, probabilities, CLASSES, 6)[-1]
+    methods = gallery.methods(4 / 255, 0.05, 10, 0.1, 10)
+    (tmp_path / "saved").mkdir()
+    outcomes = gallery.attack(of, goal, methods, tmp_path, tmp_path / "saved", lambda done: None)
+    facts = pd.DataFrame([each.facts for each in outcomes]).groupby("attack")
+    assert facts.size().to_dict() == dict.fromkeys(facts.groups, 6)
+    assert facts["levels"].max()[["PGD", "FGSM"]].max() <= 4
+    assert facts["l2"].max()["L2-PGD"] <= 0.05 + 1e-6
+
+
+def test_attacks_are_compared_on_the_first_goal_that_has_pictures(tmp_path: Path) -> None:
+    test = saved(tmp_path, 4)
+    of = victim()
+    probabilities = of.read([tmp_path / path for path in test["path"]]).numpy()
+    full = goals(test, probabilities, CLASSES, 2)[-1]
+    empty = replace(full, name="dog to cat", images=full.images.head(0))
+    chosen = {"gallery": 2, "epsilon": 0.02, "epsilon_l2": 0.3, "steps": 3, "smallest_steps": 3}
+    curve = {"images": 1, "epsilons": [0.02], "steps": 1, "reference_steps": 1, "reference_restarts": 0}
+    transfer = {"images": 1, "epsilon": 0.02, "steps": 1}
+    settings = attack.Settings(**chosen, total_variation=1.0, curve=curve, transfer=transfer)  # type: ignore[arg-type]
+    (tmp_path / "saved").mkdir()
+    outcomes = attack.attack_goals(of, [empty, full], settings, tmp_path, tmp_path / "saved")
+    compared = attack.compare(outcomes)
+    assert len(compared) == len(gallery.methods(0.02, 0.3, 3, 1.0, 3))
+
+
 @pytest.mark.parametrize(
     ("written", "value"), [("4/255", 4 / 255), (0.5, 0.5), (0, 0), ("0.25/255", 0.25 / 255)]
 )
@@ -102,7 +145,7 @@ def test_a_wrong_epsilon_in_params_is_told_in_one_line(
     monkeypatch.chdir(tmp_path)
     params.override([change])
     with pytest.raises(UserError, match=said) as caught:
-        params.read("attack", Settings)
+        params.read("attack", attack.Settings)
     assert "\n" not in str(caught.value)
 
 
@@ -128,13 +171,31 @@ def test_a_caption_says_all_that_one_needs_to_know() -> None:
         "label": "american_bulldog", "image_id": "american_bulldog_7", "fooled": True, "truth": "dog",
         "target": "cat", "truth_before": 0.999, "target_before": 0.001, "truth_after": 0.02,
         "target_after": 0.98, "attack": "PGD", "constraint": "L-infinity at most 4/255", "steps": 3,
-        "l2": 1.234, "levels": 3, "factor": 42,
+        "l2": 1.234, "levels": 3, "factor": 42, "given_up": False,
+        "stand_in": False,
     }  # fmt: skip
     said = figure.caption(facts, "resnet50, linear head", drawn=False)
-    for part in ("American bulldog", "taken for cat", "resnet50, linear head", "0.10%", "98.00%", "99.90%",
+    for part in ("American bulldog", "taken for cat", "resnet50, linear head", "0.1%", "98.0%", "99.9%",
                  "PGD", "4/255", "3 steps", "1.23", "42 times"):  # fmt: skip
         assert part in said
     assert "still not taken for cat" in figure.caption(facts | {"fooled": False}, "m", drawn=False)
+    assert "given up" not in said
+    assert "stand-in" not in said
+    assert "a smooth stand-in" in figure.caption(facts | {"stand_in": True}, "m", False)
+    assert "given up: the loss was not a number" in figure.caption(facts | {"given_up": True}, "m", False)
     assert "Drawn american bulldog" in figure.caption(facts, "m", drawn=True)
     sheet = figure.strip([np.zeros((40, 30, 3), np.uint8)] * 3, ["a", "b", "c"], said)
     assert sheet.width > 3 * 300
+    assert "probability of cat <0.1% before" in figure.caption(facts | {"target_before": 1e-6}, "m", False)
+
+
+def test_titles_name_the_truth_once_and_keep_to_their_picture() -> None:
+    breed = "staffordshire_bull_terrier"
+    facts = {"label": breed, "truth": breed, "target": "american_pit_bull_terrier", "truth_before": 0.999999,
+             "target_after": 0.98, "factor": 42}  # fmt: skip
+    titles = figure.titles(facts)
+    assert titles[0] == "Staffordshire bull terrier: >99.9%"
+    assert figure.titles(facts | {"truth": "dog"})[0] == "Staffordshire bull terrier: >99.9% dog"
+    sheet = figure.strip([np.zeros((40, 320, 3), np.uint8)] * 3, [9 * titles[0], "", ""], "a caption")
+    ink = np.asarray(sheet)[:, 14 + 320 : 2 * 14 + 320]  # the gap beside the first picture
+    assert ink.min() == 255

@@ -57,7 +57,7 @@ def test_no_word_runs_off_the_sheet(text: str, columns: int, count: int) -> None
 
 @pytest.mark.parametrize(
     ("probability", "text"),
-    [(1.0, "100.0%"), (0.9994, "99.9%"), (0.9999, "100.0%"), (0.0, "0.0%"), (0.5, "50.0%")],
+    [(1.0, "100.0%"), (0.9994, "99.9%"), (0.9999, ">99.9%"), (1e-6, "<0.1%"), (0.0, "0.0%"), (0.5, "50.0%")],
 )
 def test_percent(probability: float, text: str) -> None:
     assert percent(probability) == text

@@ -1,8 +1,16 @@
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
 import torch
+from PIL import Image
 from torch import nn
 from torch.nn import functional
 
+from stages.attacks.victim import Victim
+from stages.gradcam import explained
 from stages.insights.gradcam import gradcam
+from tests.attacks.tiny import victim
 
 
 def network() -> tuple[nn.Sequential, nn.Linear]:
@@ -40,3 +48,23 @@ def test_nothing_spoke() -> None:
     features, _ = network()
     heat = gradcam(features, "1", lambda each: -each, torch.randn(1, 3, 12, 12), torch.tensor([0]))
     assert heat.max() == 0
+
+
+def weighing(others: float) -> Victim:
+    """A linear head in which all classes but the first weigh what ``others`` says."""
+    weight = torch.linspace(-1, 1, 24).view(6, 4)
+    weight[:, 1:] *= others
+    return victim("linear", {"weight": weight, "bias": torch.zeros(4)})
+
+
+def test_a_map_speaks_of_its_class_alone(tmp_path: Path) -> None:
+    """As in the paper: of the score before softmax, in which the other classes have no part."""
+    pixels = np.random.default_rng(0).integers(0, 256, (16, 16, 3), np.uint8)
+    Image.fromarray(pixels).save(tmp_path / "a.png")
+    mistakes = pd.DataFrame(
+        [{"path": "a.png", "image_id": "a", "label": "beagle", "predicted": "Bengal", "probability": 0.9,
+          "probabilities": [0.9, 0.0, 0.1, 0.0]}]
+    )  # fmt: skip
+    (_, one), (_, other) = (explained(weighing(others), mistakes, tmp_path) for others in (1.0, -3.0))
+    assert np.array_equal(one[1].picture, other[1].picture)  # for the first class
+    assert not np.array_equal(one[2].picture, other[2].picture)  # for one of the others

@@ -1,9 +1,12 @@
+from pathlib import Path
+
 import pytest
 import torch
 import torchvision
 from hypothesis import given
 from hypothesis import strategies as st
 
+from stages.backbones.build import build
 from stages.errors import UserError
 from stages.insights.layers import check, last_of_each_size, recorded, with_maps
 from stages.insights.maps import Peaks, most_active, patch
@@ -21,6 +24,16 @@ def test_one_layer_of_each_size(name: str, layers: list[str]) -> None:
     maps = with_maps(network, torch.zeros(1, 3, 224, 224))
     assert last_of_each_size(maps) == layers
     assert [maps[layer][1] for layer in layers] == [112, 56, 28, 14, 7]
+
+
+def test_an_activation_that_fires_many_times_stands_where_it_fired_last() -> None:
+    """EfficientNet-Lite has one activation for all its layers: the last maps are its last output."""
+    backbone = build("efficientnet_lite0", Path("weights"))
+    image = torch.rand(1, 3, 224, 224, generator=torch.Generator().manual_seed(0))
+    last = last_of_each_size(with_maps(backbone.features, image))[-1]
+    with torch.inference_mode(), recorded(backbone.features, [last]) as outputs:
+        features = backbone.features(image)
+    assert torch.equal(outputs[last].mean((2, 3)), features)
 
 
 def test_what_has_channels_last_or_no_places_has_no_maps() -> None:

@@ -15,6 +15,8 @@ from PIL import Image
 from scipy.stats import binomtest
 from sklearn.metrics import f1_score
 
+from stages.attack import side_by_side
+
 CATS = ("Abyssinian", "Bengal", "Birman", "Ragdoll", "Siamese")
 DOGS = ("american_bulldog", "beagle", "boxer", "pug", "saint_bernard")
 
@@ -119,7 +121,8 @@ def write_attack(folder: Path, labels: list[str], image_ids: list[str]) -> None:
         facts = {
             "goal": "to its neighbour", "attack": attack, "constraint": "L-infinity at most 4/255",
             "image_id": image_ids[image], "label": labels[0], "truth": labels[0], "target": labels[-1],
-            "steps": number, "given_up": False, "fooled_before_saving": True, "fooled": attack == "PGD",
+            "steps": number, "given_up": False, "stand_in": False,
+            "fooled_before_saving": True, "fooled": attack == "PGD",
             "truth_before": 0.9, "target_before": 0.01, "truth_after": 0.02, "target_after": 0.95,
             "l2_before_saving": 0.4, "l2": 0.5, "levels": 4, "name": f"{number:03}", "factor": 31,
             "caption": f"{image_ids[image]}: {labels[0]} taken for {labels[-1]}.",
@@ -132,11 +135,12 @@ def write_attack(folder: Path, labels: list[str], image_ids: list[str]) -> None:
     pd.DataFrame(examples).to_csv(folder / "examples.csv", index=False)
     curve = [
         {"attack": attack, "epsilon": level / 255, "images": 40, "robust": robust, "low": robust / 2,
-         "high": robust, "saved": saved, "saved_low": saved / 2, "saved_high": saved, "given_up": 0}
+         "high": robust, "saved": saved, "saved_low": saved / 2, "saved_high": saved,
+         "given_up": int(level == 1)}
         for attack, drop in (("PGD", 0.5), ("APGD", 0.45))
         for level, robust, saved in ((0, 0.9, 0.9), (0.5, drop, 0.9), (1, 0.0, 0.1))
     ]  # fmt: skip
-    pd.DataFrame(curve).to_csv(folder / "robustness.csv", index=False)
+    side_by_side(pd.DataFrame(curve)).to_csv(folder / "robustness.csv", index=False)
     methods = [
         {"attack": attack, "images": 2, "fooled": fooled, "fooled_before_saving": 1.0, "l2": 0.5,
          "l2_before_saving": 0.4, "steps": 2.0}
@@ -146,6 +150,8 @@ def write_attack(folder: Path, labels: list[str], image_ids: list[str]) -> None:
     robust = {"0/255": 0.9, "0.5/255": 0.5, "1/255": 0.0}
     metrics = {
         "fooled": {"to its neighbour": 1.0},
+        "stand_in": folder.name == "knn",
+        "gallery": {"wanted": 2, "found": {"dog to cat": 0, "to its neighbour": 2}},
         "robust_accuracy": robust,
         "robust_accuracy_reference": robust,
         "given_up": 0,
