@@ -13,7 +13,8 @@ $(VENV)/.installed: requirements.lock
 	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(v < (3, 11, 4) and f"Python 3.11.4 or newer is needed, and {sys.executable} is {v.major}.{v.minor}.{v.micro}: make PYTHON=python3.12 ..." or 0)'
 	@echo "Setting up $(VENV) (several minutes and 7 GB the first time, most of it PyTorch) ..."
 	@$(PYTHON) -m venv --clear $(VENV)
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	@# The lock is whole, so nothing is left to resolve; older pips stumble over its pins of packages with extras.
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements.lock
 	@touch $@
 
 # The whole pipeline on the built-in drawn pets, in a scratch copy of the files that git knows: no network needed.
