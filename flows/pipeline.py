@@ -74,9 +74,8 @@ def pipeline(
                 _close(killed, logger.warning)
             workspace.stop_orphans(logger.info)
             head = _ready_to_commit(commit_to, cancelled) if commit_to else ""
-            with workspace.snapshot(
-                "--set", [parameters.FILE]
-            ):  # for changes that the graph turns out to refuse
+            # Changes that the graph turns out to refuse are not kept.
+            with workspace.snapshot("--set", [parameters.FILE]):
                 _set(params or {})
                 graph = Graph(targets or [], logger.info, cancelled.pause)
             with graph.reserved():
