@@ -14,6 +14,7 @@ from stages.attacks import figure, gallery, robustness
 from stages.attacks.epsilon import Epsilon, in_levels
 from stages.attacks.gallery import Outcome
 from stages.attacks.objective import canvas, cut
+from stages.attacks.parts import in_parts
 from stages.attacks.pgd import pgd, step_within
 from stages.attacks.reread import save
 from stages.attacks.smallest import in_eight_bits
@@ -108,8 +109,8 @@ def test_images(data: Path, seed: int) -> pd.DataFrame:
 
 
 def read_pictures(test: pd.DataFrame, raw: Path) -> list[torch.Tensor]:
-    """Float pictures [3, height, width] in [0, 1]."""
-    return [to_tensor(decode((raw / path).read_bytes()).pixels).float() / 255 for path in test["path"]]
+    """Pictures uint8 [3, height, width]."""
+    return [to_tensor(decode((raw / path).read_bytes()).pixels) for path in test["path"]]
 
 
 def labels_of(test: pd.DataFrame, victim: Victim) -> torch.Tensor:
@@ -188,10 +189,11 @@ def export(victim: Victim, test: pd.DataFrame, settings: Transfer, raw: Path, fo
     """Untargeted pictures that go on to the last step, for `transfer` to try on other backbones."""
     chosen = test.head(settings.images)
     labels = labels_of(chosen, victim)
+    pictures = read_pictures(chosen, raw)
     with bar(len(chosen), "pictures to transfer") as progress:
-        for part in torch.arange(len(chosen)).split(victim.engine.batch_size):
-            rows = chosen.iloc[part.numpy()]
-            originals, sizes = canvas(read_pictures(rows, raw))
+
+        def work(part: list[int]) -> None:
+            originals, sizes = canvas([pictures[row] for row in part])
             found = pgd(
                 victim.misread(sizes, labels[part], targeted=False),
                 originals,
@@ -202,9 +204,11 @@ def export(victim: Victim, test: pd.DataFrame, settings: Transfer, raw: Path, fo
                 sure=float("inf"),
             )
             saved = in_eight_bits(found.images, originals, settings.epsilon)
-            for picture, image_id in zip(cut(saved, sizes), rows["image_id"], strict=True):
+            for picture, image_id in zip(cut(saved, sizes), chosen["image_id"].iloc[part], strict=True):
                 save(picture, folder / f"{image_id}.png")
-            progress.update(len(rows))
+            progress.update(len(part))
+
+        in_parts([(each.shape[1], each.shape[2]) for each in pictures], victim.engine, work)
 
 
 def compare(outcomes: list[Outcome]) -> pd.DataFrame:

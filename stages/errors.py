@@ -13,12 +13,13 @@ class TemporaryError(UserError):
 
 
 def nearest(name: str, known: Iterable[str], how_many: int = 3) -> str:
-    """The names closest to a mistyped one, as the end of a message: ``did you mean 'knn'?``.
+    """The names that contain a word, or are closest to a mistyped one: ``did you mean 'knn'?``.
 
-    Where nothing is close, all names are listed, up to a dozen.
+    It is the end of a message. Where nothing is close, all names are listed, up to a dozen.
     """
     names = sorted(known)
-    close = difflib.get_close_matches(name.lower(), names, n=how_many, cutoff=0.6)
+    containing = [each for each in names if name.lower() in each.lower()] if len(name) > 2 else []
+    close = containing[:how_many] or difflib.get_close_matches(name.lower(), names, n=how_many, cutoff=0.6)
     if close:
         return "did you mean " + " or ".join(repr(each) for each in close) + "?"
     shown = ", ".join(names[:12]) + (", ..." if len(names) > 12 else "")

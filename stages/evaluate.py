@@ -21,6 +21,7 @@ from stages.heads.registry import HEADS
 from stages.images.decoding import decode
 from stages.params import Section
 from stages.scores import intervals, metrics
+from stages.species import species_of
 
 PACKAGES = ("torch", "torchvision", "numpy", "pandas", "pillow", "dvc")
 THUMBNAIL = 192  # longest side, pixels
@@ -54,10 +55,10 @@ def main(dataset: str, backbone: str, head: str) -> None:
     labels = pd.Categorical(test["label"], categories=classes).codes.astype(np.int64)
 
     tasks = {origin["label_name"]: (probabilities, labels)}
-    species_of = splits.drop_duplicates("label").set_index("label")["species"].reindex(classes)
-    if species_of.notna().all():
-        tasks["species"] = by_species(probabilities, labels, species_of)
-    predictions = _predictions(test, probabilities, classes, species_of)
+    species = species_of(splits, classes)
+    if species.notna().all():
+        tasks["species"] = by_species(probabilities, labels, species)
+    predictions = _predictions(test, probabilities, classes, species)
 
     with whole(Path("evaluations", dataset, backbone, head)) as folder:
         folder.mkdir()
@@ -71,7 +72,7 @@ def main(dataset: str, backbone: str, head: str) -> None:
         )
         predictions.to_parquet(folder / "predictions.parquet", index=False)
         (folder / "validation.csv").write_bytes((model / "validation.csv").read_bytes())
-        _write_plots(folder, predictions, probabilities, labels, classes, species_of)
+        _write_plots(folder, predictions, probabilities, labels, classes, species)
         _save_mistakes(folder / "mistakes", predictions, data, settings.mistakes)
         write_json(
             folder / "provenance.json",
@@ -81,24 +82,24 @@ def main(dataset: str, backbone: str, head: str) -> None:
 
 
 def by_species(
-    probabilities: np.ndarray, labels: np.ndarray, species_of: pd.Series
+    probabilities: np.ndarray, labels: np.ndarray, species: pd.Series
 ) -> tuple[np.ndarray, np.ndarray]:
     """Probabilities [n, species] and labels [n] of the species: a species has the sum of its breeds."""
-    codes, names = pd.factorize(species_of, sort=True)
+    codes, names = pd.factorize(species, sort=True)
     members = np.eye(len(names))[codes]  # [breeds, species]
     return probabilities @ members, codes[labels]
 
 
 def _predictions(
-    test: pd.DataFrame, probabilities: np.ndarray, classes: list[str], species_of: pd.Series
+    test: pd.DataFrame, probabilities: np.ndarray, classes: list[str], species: pd.Series
 ) -> pd.DataFrame:
     guess = probabilities.argmax(1)
     table = test[["image_id", "label", "species"]].copy()
     table["predicted"] = np.array(classes, dtype=object)[guess]
     table["predicted_species"] = None
-    if species_of.notna().all():
-        totals = by_species(probabilities, guess, species_of)[0]
-        table["predicted_species"] = np.array(sorted(species_of.unique()), dtype=object)[totals.argmax(1)]
+    if species.notna().all():
+        totals = by_species(probabilities, guess, species)[0]
+        table["predicted_species"] = np.array(sorted(species.unique()), dtype=object)[totals.argmax(1)]
     table["probability"] = probabilities.max(1)
     table["correct"] = table["predicted"] == table["label"]
     table["probabilities"] = list(probabilities.astype(np.float32))
@@ -111,12 +112,12 @@ def _write_plots(
     probabilities: np.ndarray,
     labels: np.ndarray,
     classes: list[str],
-    species_of: pd.Series,
+    species: pd.Series,
 ) -> None:
     """The tables behind the charts, of the report and of `dvc plots`."""
     confusion = metrics.confusion_matrix(probabilities, labels)
     per_class = metrics.per_class(probabilities, labels, classes)
-    per_class.insert(1, "species", per_class["label"].map(species_of))
+    per_class.insert(1, "species", per_class["label"].map(species))
     tables = {
         "confusion": predictions[["label", "predicted"]].rename(columns={"label": "actual"}),
         "confused_pairs": metrics.confused_pairs(confusion, classes, most=20),

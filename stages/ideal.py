@@ -1,4 +1,4 @@
-"""From noise to the picture that a backbone holds for its ideal zebra: any ImageNet class by name.
+"""From noise to the picture that a backbone holds for its ideal zebra: any ImageNet class, cat, or dog.
 
 Each picture is saved as PNG and read again the way that embed reads photographs: the probability that stands
 under it is that of the file. Below it stands the same ascent without total variation; and for one class, what
@@ -15,7 +15,7 @@ from stages import params
 from stages.attacks.activation import Ideal, Method, ascend
 from stages.attacks.reread import reread
 from stages.backbones.build import build
-from stages.backbones.imagenet import class_index
+from stages.backbones.imagenet import class_places
 from stages.door import open_door
 from stages.engines.eager import Device, Engine, Precision
 from stages.engines.gradients import differentiable
@@ -49,21 +49,23 @@ def main(backbone: str) -> None:
     views = params.read("embed.views", int)
     method, rough = settings.method, settings.method.without_total_variation()
     adding_up = method.adding_up()
-    places = {name: class_index(name) for name in [*settings.classes, *settings.taken_apart]}
+    places = {name: class_places(name) for name in [*settings.classes, *settings.taken_apart]}
 
     network = build(backbone, weights)
     if places:
         network = network.as_classifier()
     logits = differentiable(network, device, "float32")  # before the engine takes the network
     engine = Engine(network, device, precision)
-    steps = method.steps * (2 * len(settings.classes) + len(adding_up) * len(settings.taken_apart))
-    with bar(steps, f"{backbone} from noise to its ideals", "steps") as progress:
+    again = len(
+        set(settings.taken_apart) & set(settings.classes)
+    )  # the whole method's picture is there already
+    pictures = 2 * len(settings.classes) + len(adding_up) * len(settings.taken_apart) - again
+    with bar(method.steps * pictures, f"{backbone} from noise to its ideals", "steps") as progress:
 
         def climb(names: Sequence[str], by: Method, frames: int = 0) -> list[Ideal]:
-            classes = [places[name] for name in names]
             return ascend(
                 logits,
-                classes,
+                [places[name] for name in names],
                 network.preprocessing,
                 by,
                 seed=seed,
@@ -81,9 +83,14 @@ def main(backbone: str) -> None:
             Made(stem(at, name, ROUGH), f"{name}, {ROUGH}", name, places[name], ideal)
             for at, (name, ideal) in enumerate(zip(names, climb(names, rough), strict=True))
         ]
+        known = {each.name: each.ideal for each in smooth}
+
+        def part(name: str, by: Method) -> Ideal:
+            return known[name] if by == method and name in known else climb([name], by)[0]
+
         apart = {
             name: [
-                Made(stem(at, name, what), f"{name}: {what}", what, places[name], climb([name], by)[0])
+                Made(stem(at, name, what), f"{name}: {what}", what, places[name], part(name, by))
                 for at, (what, by) in enumerate(adding_up)
             ]
             for name in settings.taken_apart

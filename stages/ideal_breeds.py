@@ -1,4 +1,4 @@
-"""From noise to the picture that a head on a backbone holds for the ideal of each breed.
+"""From noise to the picture that a head on a backbone holds for the ideal of each species and breed.
 
 As `stages.ideal`, through the head and its calibration instead of ImageNet's classifier. The probability
 under each picture is that of its PNG, read again the way that embed and evaluate read photographs.
@@ -7,17 +7,16 @@ under each picture is that of its PNG, read again the way that embed and evaluat
 from pathlib import Path
 from typing import Literal
 
+import pandas as pd
 import torch
 from pydantic import NonNegativeInt, PositiveInt
 
 from stages import params
 from stages.attacks import victim as victims
 from stages.attacks.activation import Method, ascend
-from stages.backbones.build import build
 from stages.door import open_door
 from stages.embeddings import store
 from stages.engines.eager import Device
-from stages.engines.gradients import differentiable
 from stages.errors import UserError, nearest
 from stages.files import read_json, whole, write_json
 from stages.galleries import figures
@@ -25,6 +24,7 @@ from stages.galleries.figures import Figure
 from stages.galleries.ideals import HONEST, Made, save_and_read, stem, tiles
 from stages.params import Section
 from stages.progress import bar
+from stages.species import species_of
 
 WIDE = 192  # pixels of a picture on the sheet
 
@@ -49,30 +49,29 @@ def main(dataset: str, backbone: str, head: str) -> None:
     of = f"{dataset}{' (drawn pets, not photographs)' if origin['drawn'] else ''}"
     card = store.read(Path("data", dataset, "embeddings", backbone)).card
     victim = victims.load(Path("models", dataset, backbone, head), backbone, weights, device, card)
-    places = chosen(settings.breeds, victim.classes, dataset)
-
-    features = differentiable(build(backbone, weights), device, "float32")
+    splits = pd.read_parquet(Path("data", dataset, "splits.parquet"), columns=["label", "species"])
+    targets = chosen(settings.breeds, places(splits, victim.classes), dataset)
+    features = victim.classifier.features
     probe = victim.probe.smooth()
 
     def logits(images: torch.Tensor) -> torch.Tensor:
-        return probe.head.logits(probe.tensors, features(images).cpu()) / probe.calibration.temperature
+        return probe.head.logits(probe.tensors, features(images)) / probe.calibration.temperature
 
     with bar(
-        method.steps * len(places), f"{backbone} and {head} from noise to their ideals", "steps"
+        method.steps * len(targets), f"{backbone} and {head} from noise to their ideals", "steps"
     ) as progress:
         found = ascend(
             logits,
-            places,
+            list(targets.values()),
             victim.engine.preprocessing,
             method,
             seed=seed,
-            device=features.device,
+            device=victim.engine.device,
             climbed=progress.update,
         )
-    names = [victim.classes[place] for place in places]
     made = [
-        Made(stem(place, name), name, name.replace("_", " "), place, ideal)
-        for name, place, ideal in zip(names, places, found, strict=True)
+        Made(stem(at, name), name, name.replace("_", " "), each, ideal)
+        for at, ((name, each), ideal) in enumerate(zip(targets.items(), found, strict=True))
     ]
     with whole(Path("ideals", dataset, backbone, head)) as folder:
         probabilities = save_and_read(made, folder / "pictures", victim.read)
@@ -81,7 +80,7 @@ def main(dataset: str, backbone: str, head: str) -> None:
             [
                 Figure(
                     "ideals",
-                    f"The ideal of each {origin['label_name']}, for {backbone} and the {head} head",
+                    f"What {backbone} and the {head} head hold for ideal",
                     f"Activation maximization through the {head} head on {backbone}'s features, fitted on "
                     f"{of}: {method.words}. " + HONEST + _given_up(len(made) - len(probabilities)),
                     tiles(made, probabilities, WIDE),
@@ -102,17 +101,29 @@ def main(dataset: str, backbone: str, head: str) -> None:
     print(f"{sum(each > 0.5 for each in read)} of {len(made)} are read as their own with over 50%.")
 
 
-def chosen(breeds: Literal["all"] | list[str], classes: list[str], dataset: str) -> list[int]:
-    """The breeds' places among the head's classes; UserError with the nearest names for an unknown one."""
-    if breeds == "all":
-        return list(range(len(classes)))
-    for name in breeds:
-        if name not in classes:
+def places(splits: pd.DataFrame, classes: list[str]) -> dict[str, list[int]]:
+    """Each species, where they are known, and each breed, with its places among the head's ``classes``."""
+    species = species_of(splits, classes)
+    found: dict[str, list[int]] = {}
+    if species.notna().all() and species.nunique() > 1:
+        for place, name in enumerate(species):
+            found.setdefault(name, []).append(place)
+    return dict(sorted(found.items())) | {name: [place] for place, name in enumerate(classes)}
+
+
+def chosen(
+    names: Literal["all"] | list[str], known: dict[str, list[int]], dataset: str
+) -> dict[str, list[int]]:
+    """Those of the ``known`` that are named; UserError with the nearest names for one that isn't there."""
+    if names == "all":
+        return known
+    for name in names:
+        if name not in known:
             raise UserError(
                 f"params.yaml: ideal_breeds.breeds names '{name}', which is not in {dataset}; "
-                f"{nearest(name, classes)}"
+                f"{nearest(name, known)}"
             )
-    return [classes.index(name) for name in breeds]
+    return {name: known[name] for name in names}
 
 
 def _given_up(count: int) -> str:

@@ -58,7 +58,7 @@ def main() -> None:
 
 
 def made(group: str, backbones: list[str]) -> pd.DataFrame:
-    """All backbones' ideals of a group, "imagenet" or "<data set>/<head>": maker, name, place, file."""
+    """All backbones' ideals of a group, "imagenet" or "<data set>/<head>": maker, name, places, file."""
     first, _, head = group.partition("/")
     rows = []
     for maker in backbones:
@@ -71,11 +71,14 @@ def made(group: str, backbones: list[str]) -> pd.DataFrame:
 
 
 def reading(ideals: pd.DataFrame, reader: str, probabilities: torch.Tensor) -> pd.DataFrame:
-    """The ideals with each one's ``probability`` of what it is to be, and whether that comes ``first``."""
-    places = torch.tensor(ideals["place"].to_numpy())
-    own = probabilities.gather(1, places.unsqueeze(1)).squeeze(1)
-    first = (probabilities.argmax(1) == places).numpy()
-    return ideals.assign(reader=reader, probability=own.numpy(), first=first)
+    """The ideals with each one's ``probability`` of what it is to be, and whether that comes ``first``.
+
+    Of a species that is the sum of its classes', and whether the likeliest class is one of them.
+    """
+    rows = list(zip(probabilities, ideals["places"], strict=True))
+    own = [float(row[places].sum()) for row, places in rows]
+    first = [int(row.argmax()) in places for row, places in rows]
+    return ideals.assign(reader=reader, probability=own, first=first)
 
 
 def means(table: pd.DataFrame) -> dict[str, dict[str, float]]:

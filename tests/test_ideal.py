@@ -10,7 +10,7 @@ from PIL import Image
 
 from stages import ideal, params
 from stages.backbones.build import build
-from stages.backbones.imagenet import class_index
+from stages.backbones.imagenet import class_places
 from stages.errors import UserError
 from tests.conftest import ROOT
 
@@ -53,7 +53,7 @@ def test_the_probability_is_that_of_the_saved_file(made: Path) -> None:
             seen = torch.from_numpy((pixels - 127) / 128).permute(2, 0, 1)[None]
             with torch.inference_mode():
                 assert network.imagenet is not None
-                probability = network.imagenet(seen).softmax(1)[0, class_index(name)]
+                probability = network.imagenet(seen).softmax(1)[0, class_places(name)]
             assert metrics[key][name] == pytest.approx(float(probability), rel=1e-3, abs=1e-6)
     assert metrics["given_up"] == 0
 

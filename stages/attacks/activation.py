@@ -98,7 +98,7 @@ class Ideal:
 
 def ascend(
     logits: Callable[[torch.Tensor], torch.Tensor],
-    classes: Sequence[int],
+    targets: Sequence[Sequence[int]],
     preprocessing: Preprocessing,
     method: Method,
     *,
@@ -107,25 +107,26 @@ def ascend(
     frames: int = 0,
     climbed: Callable[[int], object] = lambda pictures: None,
 ) -> list[Ideal]:
-    """One picture for each of ``classes``; all start from the same noise and see the same transforms.
+    """One picture for each of ``targets``; all start from the same noise and see the same transforms.
 
-    ``logits``: normalized images
-    [n, 3, height, width] to [n, classes]. What is climbed is the class's logit plus its log-probability: the
-    first goes on where the second is satisfied, the second keeps the neighbouring classes down. ``frames``
-    stages of the way are kept. ``climbed`` is told, after each step, how many pictures took it.
+    ``logits``: normalized images [n, 3, height, width] to [n, classes]. A target is one class or several, any
+    of which will do, as a species has many breeds. What is climbed is its logit (of several, log-sum-exp of
+    theirs) plus its log-probability: the first goes on where the second is satisfied, the second keeps the
+    neighbouring classes down. ``frames`` stages of the way are kept. ``climbed`` is told, after each step,
+    how many pictures took it.
     """
     return [
         ideal
-        for at in range(0, len(classes), TOGETHER)
+        for at in range(0, len(targets), TOGETHER)
         for ideal in _ascend(
-            logits, classes[at : at + TOGETHER], preprocessing, method, seed, device, frames, climbed
+            logits, targets[at : at + TOGETHER], preprocessing, method, seed, device, frames, climbed
         )
     ]
 
 
 def _ascend(
     logits: Callable[[torch.Tensor], torch.Tensor],
-    classes: Sequence[int],
+    targets: Sequence[Sequence[int]],
     preprocessing: Preprocessing,
     method: Method,
     seed: int,
@@ -133,9 +134,8 @@ def _ascend(
     frames: int,
     climbed: Callable[[int], object],
 ) -> list[Ideal]:
-    column = torch.tensor(classes, device=device).unsqueeze(1)
     parametrization = Parametrization(
-        len(classes),
+        len(targets),
         preprocessing.resize,
         fourier=method.fourier,
         decorrelated=method.decorrelated_colour,
@@ -145,7 +145,7 @@ def _ascend(
     free = parametrization.free
     optimizer = torch.optim.Adam([free], lr=method.learning_rate)
     generator = torch.Generator().manual_seed(seed)
-    given_up = torch.zeros(len(classes), dtype=torch.bool, device=device)
+    given_up = torch.zeros(len(targets), dtype=torch.bool, device=device)
     sides = _sides(preprocessing, method)
     shown = _shown(len(sides), frames)
     kept = [_bytes(parametrization)] if shown else []
@@ -155,7 +155,7 @@ def _ascend(
         values = parametrization.values(side)
         seen = glimpse(values.sigmoid(), preprocessing, method, generator)
         scores = logits(preprocessing.normalize(seen)).to(device)
-        height = (scores + scores.log_softmax(1)).gather(1, column).squeeze(1)
+        height = _height(scores, targets)
         roughness = method.total_variation * side * variation(values)
         loss = roughness + method.decay * values.square().mean((1, 2, 3)) - height
         (free.grad,) = torch.autograd.grad(loss.sum(), free)
@@ -168,10 +168,18 @@ def _ascend(
             free.copy_(torch.where(stays, before, free))
         if number + 1 in shown:
             kept.append(_bytes(parametrization))
-        climbed(len(classes))
+        climbed(len(targets))
     pictures = parametrization.pictures()
-    ways = torch.stack(kept, dim=1) if kept else torch.zeros(len(classes), 0, *pictures.shape[1:])
+    ways = torch.stack(kept, dim=1) if kept else torch.zeros(len(targets), 0, *pictures.shape[1:])
     return [Ideal(*each) for each in zip(pictures, given_up.tolist(), ways, strict=True)]
+
+
+def _height(scores: torch.Tensor, targets: Sequence[Sequence[int]]) -> torch.Tensor:
+    """Logit plus log-probability [n] of each target, of logits [n, classes]."""
+    wanted = torch.stack(
+        [row[list(places)].logsumexp(0) for row, places in zip(scores, targets, strict=True)]
+    )
+    return wanted + wanted - scores.logsumexp(1)
 
 
 def variation(pictures: torch.Tensor) -> torch.Tensor:

@@ -12,12 +12,14 @@ import torch
 from stages.attacks.epsilon import in_levels
 from stages.attacks.found import Found
 from stages.attacks.objective import Objective, Smoothed, canvas, cut
+from stages.attacks.parts import in_parts
 from stages.attacks.pgd import pgd, step_within
 from stages.attacks.reread import save
 from stages.attacks.smallest import deepfool, in_eight_bits, in_eight_bits_l2, smallest, surviving
 from stages.attacks.victim import Victim
 from stages.images.decoding import decode
 from stages.images.preprocessing import to_tensor
+from stages.species import species_of
 
 SURE = float(np.log(9))  # nats: a picture is done when its target is nine times as likely as any other
 HAIR = 0.3  # nats: how far over the boundary a smallest change goes, since bfloat16 moves a margin by as much
@@ -132,9 +134,9 @@ def goals(test: pd.DataFrame, probabilities: np.ndarray, classes: list[str], cou
     right = probabilities.argmax(1) == label
     test = test.assign(position=np.arange(len(test)), turn=test[right].groupby("label").cumcount())
     found = []
-    species_of = test.drop_duplicates("label").set_index("label")["species"].reindex(classes)
-    if species_of.notna().all():
-        codes, names = pd.factorize(species_of, sort=True)
+    species = species_of(test, classes)
+    if species.notna().all():
+        codes, names = pd.factorize(species, sort=True)
         by_species = probabilities @ np.eye(len(names))[codes]
         truth = codes[label]
         known = right & (by_species.argmax(1) == truth)
@@ -189,19 +191,6 @@ class Outcome:
     result: np.ndarray
 
 
-@dataclass(frozen=True)
-class _Attempt:
-    """What one attack made of a goal's pictures: as found, and as saved in ``files``, on 8 bits."""
-
-    method: Method
-    originals: list[torch.Tensor]
-    found: list[torch.Tensor]
-    saved: list[torch.Tensor]
-    files: list[Path]
-    steps: list[int]
-    given_up: list[bool]
-
-
 def attack(
     victim: Victim,
     goal: Goal,
@@ -216,63 +205,72 @@ def attack(
     embed's way of reading what fools after it.
     """
     pixels = [decode((raw / path).read_bytes()).pixels for path in goal.images["path"]]
-    pictures = [to_tensor(each).float() / 255 for each in pixels]
-    attempts = []
-    for method in methods:
-        attempts.append(_attempt(victim, goal, method, pictures, folder))
-        update(len(pictures))
-    members = torch.nn.functional.one_hot(goal.groups).double()
-    unsaved = victim.before_saving([picture for each in attempts for picture in each.found]) @ members
-    after = victim.read([file for each in attempts for file in each.files]) @ members
+    found = [facts for method in methods for facts in _attempts(victim, goal, method, pixels, folder, update)]
+    files = [folder / f"{file_name(goal.name, each['attack'], each['image_id'])}.png" for each in found]
+    after = victim.read(files) @ torch.nn.functional.one_hot(goal.groups).double()
     outcomes = []
-    for number, attempt in enumerate(attempts):
-        for i, row in enumerate(goal.images.itertuples()):
-            at = number * len(pictures) + i
-            truth, target = goal.names.index(str(row.truth)), goal.names.index(str(row.target))
-            change = attempt.saved[i] - attempt.originals[i]
-            facts = {
+    for number, (facts, file, said) in enumerate(zip(found, files, after, strict=True)):
+        truth, target = goal.names.index(facts["truth"]), goal.names.index(facts["target"])
+        facts |= {
+            "fooled": bool(said.argmax() == target),
+            "truth_after": float(said[truth]),
+            "target_after": float(said[target]),
+        }
+        original = pixels[number % len(pixels)]
+        outcomes.append(Outcome(facts, original, decode(file.read_bytes()).pixels))
+    return outcomes
+
+
+def _attempts(
+    victim: Victim,
+    goal: Goal,
+    method: Method,
+    pixels: Sequence[np.ndarray],
+    folder: Path,
+    update: Callable[[int], object],
+) -> list[dict[str, Any]]:
+    """Attack by one method and save: what is known of each picture before it is read again."""
+    targets = torch.tensor([goal.names.index(each) for each in goal.images["target"]])
+    members = torch.nn.functional.one_hot(goal.groups).double()
+    facts: list[dict[str, Any]] = []
+
+    def work(part: list[int]) -> None:
+        rows = torch.tensor(part)
+        originals, sizes = canvas([to_tensor(pixels[row]) for row in part])
+        objective = victim.misread(sizes, targets[rows], targeted=True, groups=goal.groups)
+        found = method.search(objective, originals, sizes)
+        saved = method.to_eight_bits(objective, originals, found)
+        unsaved = victim.before_saving(cut(found.images, sizes)) @ members
+        images = goal.images.iloc[part]
+        for picture, image_id in zip(cut(saved, sizes), images["image_id"], strict=True):
+            save(picture, folder / f"{file_name(goal.name, method.name, image_id)}.png")
+        changes = (saved - originals).flatten(1)
+        before = (found.images - originals).flatten(1)
+        facts.extend(
+            {
                 "goal": goal.name,
-                "attack": attempt.method.name,
-                "constraint": attempt.method.constraint,
+                "attack": method.name,
+                "constraint": method.constraint,
                 "image_id": row.image_id,
                 "label": row.label,
                 "truth": row.truth,
                 "target": row.target,
-                "steps": attempt.steps[i],
-                "given_up": attempt.given_up[i],
+                "steps": int(found.steps[i]),
+                "given_up": bool(found.given_up[i]),
                 "stand_in": victim.probe.has_stand_in,
-                "fooled_before_saving": bool(unsaved[at].argmax() == target),
-                "fooled": bool(after[at].argmax() == target),
+                "fooled_before_saving": bool(unsaved[i].argmax() == targets[part[i]]),
                 "truth_before": row.truth_before,
                 "target_before": row.target_before,
-                "truth_after": float(after[at, truth]),
-                "target_after": float(after[at, target]),
-                "l2_before_saving": float((attempt.found[i] - attempt.originals[i]).norm()),
-                "l2": float(change.norm()),
-                "levels": int((255 * change).abs().max().round()),
+                "l2_before_saving": float(before[i].norm()),
+                "l2": float(changes[i].norm()),
+                "levels": int((255 * changes[i]).abs().max().round()),
             }
-            result = decode(attempt.files[i].read_bytes()).pixels
-            outcomes.append(Outcome(facts, pixels[i], result))
-    return outcomes
+            for i, row in enumerate(images.itertuples())
+        )
+        update(len(part))
 
-
-def _attempt(
-    victim: Victim, goal: Goal, method: Method, pictures: list[torch.Tensor], folder: Path
-) -> _Attempt:
-    targets = torch.tensor([goal.names.index(each) for each in goal.images["target"]])
-    names = [file_name(goal.name, method.name, each) for each in goal.images["image_id"]]
-    attempt = _Attempt(method, pictures, [], [], [folder / f"{name}.png" for name in names], [], [])
-    for rows in torch.arange(len(pictures)).split(victim.engine.batch_size):
-        originals, sizes = canvas([pictures[row] for row in rows.tolist()])
-        objective = victim.misread(sizes, targets[rows], targeted=True, groups=goal.groups)
-        found = method.search(objective, originals, sizes)
-        attempt.found.extend(cut(found.images, sizes))
-        attempt.saved.extend(cut(method.to_eight_bits(objective, originals, found), sizes))
-        attempt.steps.extend(found.steps.tolist())
-        attempt.given_up.extend(found.given_up.tolist())
-    for picture, file in zip(attempt.saved, attempt.files, strict=True):
-        save(picture, file)
-    return attempt
+    in_parts([each.shape[:2] for each in pixels], victim.engine, work)
+    return facts
 
 
 def file_name(goal: str, method: str, image_id: str) -> str:

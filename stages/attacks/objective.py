@@ -88,12 +88,14 @@ def total_variation(picture: torch.Tensor) -> torch.Tensor:
 def canvas(pictures: Sequence[torch.Tensor]) -> tuple[torch.Tensor, list[tuple[int, int]]]:
     """Pictures [3, height, width] of any sizes on one tensor [n, 3, tallest, widest], and their sizes.
 
-    What lies around a picture is zero and has no gradient, so no attack changes it.
+    Bytes become floats in [0, 1]. What lies around a picture is zero and has no gradient, so no attack
+    changes it.
     """
     sizes = [(picture.shape[1], picture.shape[2]) for picture in pictures]
     tallest, widest = (max(each) for each in zip(*sizes, strict=True))
-    images = pictures[0].new_zeros(len(pictures), 3, tallest, widest)
-    for image, picture, (height, width) in zip(images, pictures, sizes, strict=True):
+    floats = [picture if picture.is_floating_point() else picture / 255 for picture in pictures]
+    images = floats[0].new_zeros(len(pictures), 3, tallest, widest)
+    for image, picture, (height, width) in zip(images, floats, sizes, strict=True):
         image[:, :height, :width] = picture
     return images, sizes
 

@@ -1,10 +1,12 @@
-"""ImageNet's 1,000 classes by name, in the order of every backbone's logits."""
+"""ImageNet's 1,000 classes by name, and two kinds of animals by many classes, in the order of the logits."""
 
 from functools import cache
 
 from torchvision.models import ResNet18_Weights
 
 from stages.errors import UserError, nearest
+
+SPECIES = {"cat": range(281, 286), "dog": range(151, 269)}  # pets: from tabby and from Chihuahua on
 
 
 @cache
@@ -13,11 +15,14 @@ def class_names() -> tuple[str, ...]:
     return tuple(ResNet18_Weights.DEFAULT.meta["categories"])
 
 
-def class_index(name: str) -> int:
-    """The class's place among the logits; UserError with the nearest names where there is none."""
+def class_places(name: str) -> list[int]:
+    """The class's place among the logits, or a species' places; UserError with the nearest names."""
     names = class_names()
+    if name in SPECIES:
+        return list(SPECIES[name])
     if name not in names:
         raise UserError(
-            f"params.yaml: ideal names '{name}', which is no class of ImageNet; {nearest(name, names)}"
+            f"params.yaml: ideal names '{name}', which is no class of ImageNet; "
+            f"{nearest(name, [*names, *SPECIES])}"
         )
-    return names.index(name)
+    return [names.index(name)]

@@ -87,7 +87,7 @@ class Engine:
             try:
                 parts.append(self._features(pending[: self.batch_size]))
             except RuntimeError as error:
-                self._halve(error)
+                self.halve(error)
             else:
                 pending = pending[len(parts[-1]) :]
         return torch.cat(parts)
@@ -106,7 +106,8 @@ class Engine:
             features = self.network(self.preprocessing.normalize(images))
         return features[: len(batch)].float().cpu()
 
-    def _halve(self, error: RuntimeError) -> None:
+    def halve(self, error: RuntimeError) -> None:
+        """Halve ``batch_size`` if that was out of memory; raise it again if not, UserError for one image."""
         if not isinstance(error, torch.OutOfMemoryError) and "can't allocate memory" not in str(error):
             raise error
         if self.batch_size == 1:

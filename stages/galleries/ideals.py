@@ -22,12 +22,12 @@ HONEST = (
 
 @dataclass(frozen=True)
 class Made:
-    """An ideal: its file's stem, its name, the words under it, its class's place among the probabilities."""
+    """An ideal: its file's stem, name, the words under it, its classes' places among the probabilities."""
 
     stem: str
     name: str
     words: str
-    place: int
+    places: Sequence[int]
     ideal: Ideal
 
 
@@ -52,13 +52,13 @@ def save_and_read(
     write_json(
         folder / "ideals.json",
         [
-            {"file": file.name, "name": each.name, "place": each.place}
+            {"file": file.name, "name": each.name, "places": list(each.places)}
             for each, file in zip(whole, files, strict=True)
         ],
     )
     probabilities = read(files) if files else torch.zeros(0, 0)
     return {
-        each.stem: float(row[each.place]) for each, row in zip(whole, probabilities.tolist(), strict=True)
+        each.stem: float(row[list(each.places)].sum()) for each, row in zip(whole, probabilities, strict=True)
     }
 
 

@@ -45,7 +45,7 @@ def climb(
     network: Callable[[torch.Tensor], torch.Tensor], classes: Sequence[int], frames: int = 0, **other: object
 ) -> list[torch.Tensor]:
     method = METHOD.model_copy(update=other)
-    found = ascend(network, classes, GREY, method, seed=3, device="cpu", frames=frames)
+    found = ascend(network, [[each] for each in classes], GREY, method, seed=3, device="cpu", frames=frames)
     assert not any(each.given_up for each in found)
     return [each.picture for each in found]
 
@@ -54,6 +54,19 @@ def test_every_class_is_climbed_and_no_other(network: nn.Module) -> None:
     pictures = climb(network, range(10))
     heights = torch.tensor([[height(network, picture, of) for of in range(10)] for picture in pictures])
     assert (heights.argmax(0) == torch.arange(10)).all()  # no other ideal is as much of a class as its own
+
+
+def test_of_several_classes_any_will_do(network: nn.Module) -> None:
+    """Two classes as one target: as sure of the pair as of either alone, and what is climbed is their sum."""
+    both = ascend(network, [[2, 7]], GREY, METHOD, seed=3, device="cpu")[0].picture
+    pair = torch.tensor([2, 7])
+
+    def sum_of_both(picture: torch.Tensor) -> float:
+        return float(network(GREY.normalize(GREY.geometry(picture))[None]).softmax(1)[0, pair].sum())
+
+    either = [sum_of_both(picture) for picture in climb(network, [2, 7])]
+    assert sum_of_both(both) >= 0.98 * max(either)
+    assert all(not torch.equal(both, picture) for picture in climb(network, [2, 7]))
 
 
 @pytest.mark.parametrize(
@@ -77,7 +90,7 @@ def test_the_same_inputs_give_the_same_bytes_and_frames_change_nothing(network: 
 
 
 def test_frames_lead_from_noise_to_the_result(network: nn.Module) -> None:
-    ideal = ascend(network, [1], GREY, METHOD, seed=3, device="cpu", frames=5)[0]
+    ideal = ascend(network, [[1]], GREY, METHOD, seed=3, device="cpu", frames=5)[0]
     assert ideal.frames.shape == (5, 3, 32, 32)
     assert torch.equal(ideal.frames[-1], (255 * ideal.picture).round().byte())
     assert ideal.frames[0].float().std() < ideal.frames[-1].float().std()
@@ -94,7 +107,7 @@ def test_a_loss_that_is_not_a_number_costs_one_picture(network: nn.Module) -> No
             scores = scores * torch.where(torch.arange(len(images)) == 1, math.nan, 1.0)[:, None]
         return scores
 
-    found = ascend(breaking, [1, 2, 3], GREY, METHOD, seed=3, device="cpu")
+    found = ascend(breaking, [[1], [2], [3]], GREY, METHOD, seed=3, device="cpu")
     assert [each.given_up for each in found] == [False, True, False]
     assert all(each.picture.isfinite().all() for each in found)
     whole = climb(network, [1, 2, 3])

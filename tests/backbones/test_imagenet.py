@@ -7,21 +7,33 @@ import pytest
 import torch
 
 from stages.backbones.build import build
-from stages.backbones.imagenet import class_index, class_names
+from stages.backbones.imagenet import class_names, class_places
 from stages.errors import UserError
 
 
 def test_a_thousand_names_of_their_own() -> None:
     assert len(set(class_names())) == 1000
-    assert [class_index(name) for name in ("tabby", "zebra", "golden retriever")] == [281, 340, 207]
+    places = [class_places(name) for name in ("tabby", "zebra", "golden retriever")]
+    assert places == [[281], [340], [207]]
 
 
-@pytest.mark.parametrize(("name", "near"), [("zebre", "'zebra'"), ("golden retreiver", "'golden retriever'")])
+def test_a_species_is_all_its_classes() -> None:
+    names = class_names()
+    cats = [names[place] for place in class_places("cat")]
+    assert cats == ["tabby", "tiger cat", "Persian cat", "Siamese cat", "Egyptian cat"]
+    dogs = [names[place] for place in class_places("dog")]
+    assert (dogs[0], dogs[-1], len(dogs)) == ("Chihuahua", "Mexican hairless", 118)
+
+
+@pytest.mark.parametrize(
+    ("name", "near"),
+    [("zebre", "'zebra'"), ("golden retreiver", "'golden retriever'"), ("Persian", "'Persian cat'")],
+)
 def test_an_unknown_class_is_told_with_the_nearest(name: str, near: str) -> None:
     with pytest.raises(
         UserError, match=f"'{name}', which is no class of ImageNet; did you mean .*{near}"
     ) as error:
-        class_index(name)
+        class_places(name)
     assert "\n" not in str(error.value)
 
 
