@@ -1,26 +1,31 @@
 """What a backbone's layers see: feature maps of a few test pictures, and the patches that excite a channel.
 
-The layers are the last of each size, or those that params.yaml names. A channel is as active as the mean of
-its map; the most active come first. The patches come from test images drawn by seed, one patch an image.
+Pictures, layers and channels are those that params.yaml names; else test images drawn by seed, one layer of
+each size, and its most active channels, the most active first: a channel is as active as the mean of its map.
+The patches come from these pictures and further test images drawn by seed, one patch an image.
 """
 
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
 import pandas as pd
 import torch
 from PIL import Image
-from pydantic import PositiveInt
+from pydantic import Field, NonNegativeInt, PositiveInt
 
 from stages import params
 from stages.backbones.build import build
 from stages.door import open_door
 from stages.engines.eager import Device, device_of, keep_memory
+from stages.errors import UserError, nearest
 from stages.files import read_json, whole
 from stages.galleries import figures
 from stages.galleries.figures import Figure, Tile
 from stages.galleries.heat import coloured, enlarged
-from stages.insights.layers import check, last_of_each_size, with_maps
+from stages.insights.layers import check, representative, with_maps
 from stages.insights.maps import Peaks, look, most_active, patch
 from stages.params import Section
 from stages.progress import bar
@@ -34,21 +39,37 @@ class Settings(Section):
     """The section ``features`` of params.yaml."""
 
     pictures: PositiveInt
-    layers: dict[str, list[str]]
+    chosen: dict[str, Annotated[list[str], Field(min_length=1)]]
+    layers: dict[str, dict[str, list[NonNegativeInt]]]
     channels: PositiveInt
     searched: PositiveInt
     patches: PositiveInt
 
 
+@dataclass(frozen=True)
+class Seen:
+    """A picture as the network sees it, uint8 [crop, crop, 3]; each layer's maps [channels, side, side]."""
+
+    image_id: str
+    label: str
+    pixels: np.ndarray
+    maps: dict[str, torch.Tensor]
+
+
 def main(dataset: str, backbone: str) -> None:
     """Write features/<dataset>/<backbone>."""
     settings = params.read("features", Settings)
+    params.check_names("features.chosen", "datasets", settings.chosen)
+    params.check_names("features.layers", "backbones", settings.layers)
     seed = params.read("seed", int)
     weights = params.read("embed.weights", Path)
     wanted: Device = params.read("embed.device", Device)  # type: ignore[arg-type]
     data = Path("data", dataset)
     origin = read_json(data / "origin.json")
     of = f"{dataset}{' (drawn pets, not photographs)' if origin['drawn'] else ''}"
+    chosen = list(dict.fromkeys(settings.chosen.get(dataset, [])))
+    shown = len(chosen) or settings.pictures
+    test = test_images(data, seed, chosen).head(max(shown, settings.searched))
 
     network = build(backbone, weights)
     crop = network.preprocessing.crop
@@ -57,76 +78,104 @@ def main(dataset: str, backbone: str) -> None:
         keep_memory()
     modules = network.features.to(device)
     maps = with_maps(modules, torch.zeros(1, 3, crop, crop, device=device))
-    named = settings.layers.get(backbone)
-    layers = last_of_each_size(maps) if named is None else check(named, maps, backbone)
+    named = settings.layers.get(backbone) or {name: [] for name in representative(maps)}
+    layers = {name: list(dict.fromkeys(channels)) for name, channels in named.items()}
+    check(layers, maps, backbone)
 
-    test = test_images(data, seed).head(max(settings.pictures, settings.searched))
     files = [data / "raw" / path for path in test["path"]]
     looked: list[np.ndarray] = []
-    shown: list[dict[str, torch.Tensor]] = []
+    seen: list[Seen] = []
     peaks: dict[str, Peaks] = {}
     with bar(len(files), f"{backbone}'s layers") as progress:
-        for pixels, outputs in look(modules, files, network.preprocessing, layers):
-            missing = range(min(len(pixels), settings.pictures - len(shown)))
-            shown += [{name: output[at].clone() for name, output in outputs.items()} for at in missing]
+        for pixels, outputs in look(modules, files, network.preprocessing, list(layers)):
+            for at in range(min(len(pixels), shown - len(seen))):
+                row = test.iloc[len(seen)]
+                of_picture = {name: output[at].clone() for name, output in outputs.items()}
+                seen.append(Seen(row["image_id"], row["label"], pixels[at], of_picture))
             for name, output in outputs.items():
                 peaks[name] = peaks[name] + Peaks.of(output) if name in peaks else Peaks.of(output)
             looked.extend(pixels)
             progress.update(len(pixels))
 
-    pictures = list(zip(test["image_id"], test["label"], looked, shown, strict=False))
+    sheets = [(picture, sheet) for picture in seen for sheet in alike(layers, maps, settings.channels)]
     with whole(Path("features", dataset, backbone)) as folder:
         figures.write(
             folder,
             [
                 *(
-                    _maps(f"maps-{at:02d}", backbone, of, image_id, label, pixels, outputs, settings.channels)
-                    for at, (image_id, label, pixels, outputs) in enumerate(pictures, start=1)
+                    _maps(f"maps-{at:02d}", backbone, of, picture, sheet, settings.channels)
+                    for at, (picture, sheet) in enumerate(sheets, start=1)
                 ),
                 *(
-                    _patches(f"patches-{at:02d}", backbone, of, name, peaks[name], looked, shown, settings)
-                    for at, name in enumerate(layers, start=1)
+                    _patches(
+                        f"patches-{at:02d}", backbone, of, name, channels, peaks[name], looked, seen, settings
+                    )
+                    for at, (name, channels) in enumerate(layers.items(), start=1)
                 ),
             ],
         )
-    print(f"{len(shown)} pictures through {', '.join(layers)}; patches from {len(looked)} test images.")
+    print(f"{len(seen)} pictures through {', '.join(layers)}; patches from {len(looked)} test images.")
 
 
-def test_images(data: Path, seed: int) -> pd.DataFrame:
-    """The test images with label and path, in an order drawn by seed."""
+def test_images(data: Path, seed: int, chosen: list[str]) -> pd.DataFrame:
+    """The test images with label and path: the chosen ones as named, then the others as the seed draws them.
+
+    UserError where a name is not that of a test image.
+    """
     splits = pd.read_parquet(data / "splits.parquet")
-    catalog = pd.read_parquet(data / "catalog.parquet", columns=["image_id", "path"])
-    test = splits[splits["split"] == "test"].merge(catalog, on="image_id").sort_values("image_id")
-    return test.sample(frac=1, random_state=seed).reset_index(drop=True)
+    catalog = pd.read_parquet(data / "catalog.parquet", columns=["image_id", "path", "status"])
+    table = catalog.merge(splits, on="image_id", how="left").sort_values("image_id").set_index("image_id")
+    test = table[table["split"] == "test"].sample(frac=1, random_state=seed)
+    for name in chosen:
+        if name not in table.index:
+            problem = f"there is no such image; {nearest(name, test.index)}"
+        elif name not in test.index:
+            row = table.loc[[name]].iloc[0]
+            use = f"left out ({row['status']})" if pd.isna(row["split"]) else f"in the split {row['split']}"
+            problem = f"it is {use}, and only test images are shown."
+        else:
+            continue
+        raise UserError(f"params.yaml: features.chosen names '{name}' of {data.name}: {problem}")
+    return test.loc[[*chosen, *(name for name in test.index if name not in chosen)]].reset_index()
+
+
+def alike(
+    layers: Mapping[str, Sequence[int]], maps: Mapping[str, tuple[int, int]], count: int
+) -> list[dict[str, Sequence[int]]]:
+    """The layers sheet by sheet, the rows of each alike: as many channels, all chosen or all most active."""
+    groups: dict[tuple[bool, int], dict[str, Sequence[int]]] = {}
+    for name, channels in layers.items():
+        key = bool(channels), len(channels) or min(count, maps[name][0])
+        groups.setdefault(key, {})[name] = channels
+    return list(groups.values())
 
 
 def _maps(
-    name: str,
-    backbone: str,
-    of: str,
-    image_id: str,
-    label: str,
-    pixels: np.ndarray,
-    outputs: dict[str, torch.Tensor],
-    channels: int,
+    name: str, backbone: str, of: str, picture: Seen, layers: Mapping[str, Sequence[int]], count: int
 ) -> Figure:
     tiles = []
-    channels = min([channels, *map(len, outputs.values())])  # rows of one length
-    for layer, output in outputs.items():
+    for layer, chosen in layers.items():
+        output = picture.maps[layer]
         size = f"{output.shape[-1]} x {output.shape[-1]} x {len(output)}"
-        tiles.append(Tile(_resized(pixels), [layer, size]))
-        for channel in most_active(output, channels):
+        tiles.append(Tile(_resized(picture.pixels), [layer, size]))
+        channels = chosen or most_active(output, count)
+        for channel in channels:
             values = output[channel].clamp_min(0)
             values = values / values.max().clamp_min(1e-12)
             tiles.append(Tile(coloured(enlarged(values.numpy(), SIDE)), [f"{channel}"]))
+    which = (
+        "the channels that params.yaml names"
+        if chosen
+        else f"the {len(channels)} channels of the largest mean activation, the most active first"
+    )
     return Figure(
         name,
-        f"What {backbone} sees in {image_id}",
-        f"Feature maps of a test picture of {of}, {label.replace('_', ' ')}: each row is a layer (width x "
-        f"height x channels) with the {channels} channels of the largest mean activation, the most active "
-        "first; below each its number. Dark blue is zero or less, yellow the map's largest value.",
+        f"What {backbone} sees in {picture.image_id}",
+        f"Feature maps of a test picture of {of}, {picture.label.replace('_', ' ')}: each row is a layer "
+        f"(width x height x channels) with {which}; below each its number. Dark blue is zero or less, yellow "
+        "the map's largest value.",
         tiles,
-        columns=channels + 1,
+        columns=len(channels) + 1,
     )
 
 
@@ -135,24 +184,26 @@ def _patches(
     backbone: str,
     of: str,
     layer: str,
+    chosen: Sequence[int],
     peaks: Peaks,
     looked: list[np.ndarray],
-    shown: list[dict[str, torch.Tensor]],
+    seen: list[Seen],
     settings: Settings,
 ) -> Figure:
     side = min(len(looked[0]), max(SMALLEST, round(CELLS * len(looked[0]) / peaks.side)))
-    active = dict.fromkeys(channel for maps in shown for channel in most_active(maps[layer], 2))
+    active = dict.fromkeys(channel for picture in seen for channel in most_active(picture.maps[layer], 2))
     tiles = []
-    for channel in active:
+    for channel in chosen or active:
         for rank, (picture, row, column) in enumerate(peaks.strongest(channel, settings.patches), start=1):
             cut = patch(looked[picture], row, column, peaks.side, side)
             tiles.append(Tile(_resized(cut), [f"channel {channel}" if rank == 1 else f"{rank}"]))
+    which = "channels that params.yaml names" if chosen else "channels most active in the pictures above"
     return Figure(
         name,
         f"What excites channels of {layer} in {backbone}",
-        f"For the channels most active in the pictures above, one a row, the patches of {len(looked):,} test "
-        f"images of {of} around the channel's largest values, the largest first and one an image. A patch is "
-        f"{side} pixels of the network's input wide; the layer can see beyond it.",
+        f"For the {which}, one a row, the patches of {len(looked):,} test images of {of} around the "
+        f"channel's largest values, the largest first and one an image. A patch is {side} pixels of the "
+        "network's input wide; the layer can see beyond it.",
         tiles,
         columns=min(settings.patches, len(looked)),
     )

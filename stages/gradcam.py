@@ -18,8 +18,7 @@ from stages.galleries import figures
 from stages.galleries.figures import Figure, Tile, percent
 from stages.galleries.heat import over
 from stages.images.batches import batches
-from stages.insights.gradcam import gradcam
-from stages.insights.layers import last_of_each_size, with_maps
+from stages.insights.gradcam import gradcam, last_that_counts
 from stages.params import Section
 
 BATCH = 8
@@ -83,11 +82,7 @@ def explained(victim: Victim, mistakes: pd.DataFrame, raw: Path) -> tuple[str, l
     ) -> torch.Tensor:  # before softmax, which would speak of all other classes
         return probe.head.logits(probe.tensors, features.cpu())
 
-    blank = torch.zeros(1, 3, preprocessing.crop, preprocessing.crop, device=victim.engine.device)
-    layers = last_of_each_size(with_maps(network, blank))
-    if not layers:
-        return "no layer, because none has feature maps", []
-    layer = layers[-1]
+    layer = last_that_counts(network, preprocessing.crop)
     files = [raw / path for path in mistakes["path"]]
     rows = mistakes.to_dict("records")
     tiles: list[Tile] = []

@@ -9,7 +9,7 @@ first download and not after it.
 """
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -87,22 +87,33 @@ def _first(error: ValidationError, key: str, model: Any) -> str:
     return f"'{where}' is {problem['input']!r}: {problem['msg']}."
 
 
-def _check_run(content: Any) -> None:
-    run = _checked(content, "run", Run)
-    known = {
+def check_names(where: str, kind: str, names: Iterable[str]) -> None:
+    """UserError where the value ``where`` names what isn't there; ``kind``: datasets, backbones or heads.
+
+    It is no read: what a stage makes doesn't hang on which other names there are.
+    """
+    _check_names(_load(), where, kind, names)
+
+
+def _check_names(content: Any, where: str, kind: str, names: Iterable[str]) -> None:
+    what, known = {
         "datasets": ("data set", _checked(content, "datasets", dict[str, Any])),
         "backbones": ("backbone", backbones.names()),
         "heads": ("head", heads.NAMES),
-    }
-    for key, (what, names) in known.items():
-        listed = getattr(run, key)
+    }[kind]
+    for name in names:
+        if name not in known:
+            raise UserError(f"{FILE}: {where} names the unknown {what} '{name}'; {nearest(name, known)}")
+
+
+def _check_run(content: Any) -> None:
+    run = _checked(content, "run", Run)
+    for kind in Run.model_fields:
+        listed = getattr(run, kind)
+        _check_names(content, f"run.{kind}", kind, listed)
         for name in listed:
-            if name not in names:
-                raise UserError(
-                    f"{FILE}: run.{key} names the unknown {what} '{name}'; {nearest(name, names)}"
-                )
             if listed.count(name) > 1:
-                raise UserError(f"{FILE}: run.{key} names '{name}' twice; keep one.")
+                raise UserError(f"{FILE}: run.{kind} names '{name}' twice; keep one.")
 
 
 def override(assignments: list[str]) -> None:

@@ -116,7 +116,7 @@ def test_nothing_changed_nothing_runs(sample: Workspace) -> None:
         ("ideal.classes=[zebrra]", ("ideal", BACKBONES[0]), "did you mean 'zebra'"),
         ("ideal_breeds.breeds=[pugg]", ("ideal_breeds", "sample", BACKBONES[0], HEAD), "did you mean 'pug'"),
         (
-            "features.layers={efficientnet_lite0: [network._blocks.99]}",
+            "features.layers={efficientnet_lite0: {network._blocks.99: []}}",
             ("features", "sample", BACKBONES[0]),
             "'network._blocks.99', which is no layer of efficientnet_lite0",
         ),

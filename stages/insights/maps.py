@@ -10,7 +10,7 @@ from torch import nn
 
 from stages.images.batches import batches
 from stages.images.preprocessing import Preprocessing
-from stages.insights.layers import recorded
+from stages.insights.layers import as_maps, recorded
 
 BATCH = 16
 
@@ -20,14 +20,15 @@ def look(
 ) -> Iterator[tuple[np.ndarray, dict[str, torch.Tensor]]]:
     """Batch by batch: the crops that the network sees, uint8 [n, crop, crop, 3], and each layer's maps.
 
-    Maps are float32 [n, channels, positions, positions].
+    ``layers``: some of those `with_maps` finds. Maps are float32 [n, channels, positions, positions].
     """
     device = next(network.parameters()).device
     with torch.inference_mode(), recorded(network, layers) as outputs:
         for (images,) in batches(files, preprocessing, 1, BATCH):
             network(preprocessing.normalize(images.to(device).float() / 255))
             pixels = images.permute(0, 2, 3, 1).contiguous().numpy()
-            yield pixels, {name: outputs[name].float().cpu() for name in layers}
+            maps = {name: as_maps(outputs[name]) for name in layers}
+            yield pixels, {name: each.float().cpu() for name, each in maps.items() if each is not None}
 
 
 @dataclass(frozen=True)

@@ -1,21 +1,119 @@
+"""The door features on a handful of pictures of noise: what is chosen is what is shown."""
+
+import json
+import shutil
+from pathlib import Path
+
 import numpy as np
-import torch
+import pandas as pd
+import pytest
+from PIL import Image
 
-from stages.features import Settings, _maps, _patches
-from stages.insights.maps import Peaks
+from stages import features, params
+from stages.errors import UserError
+from stages.features import alike
+
+BACKBONE = "efficientnet_lite0"
+COMMITTED = Path(__file__).parents[2] / "params.yaml"
+SPLITS = {"a": "test", "b": "test", "c": "test", "d": "test", "e": "train", "f": "val"}
 
 
-def test_each_row_of_a_sheet_is_one_layer_or_channel_where_there_are_few() -> None:
-    """Fewer channels in a layer, and fewer pictures, than were asked for."""
-    looked = [np.zeros((32, 32, 3), np.uint8)] * 3
-    outputs = {"wide": torch.rand(20, 8, 8), "narrow": torch.rand(6, 4, 4)}
-    maps = _maps("maps", "tiny", "pets", "a", "beagle", looked[0], outputs, 8)
-    starts = [tile.lines[0] for tile in maps.tiles[:: maps.columns]]
-    assert starts == ["wide", "narrow"]
-    assert "the 6 channels" in maps.caption
+@pytest.fixture
+def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Two data sets of the same six pictures, and a seventh that could not be read."""
+    monkeypatch.chdir(tmp_path)
+    shutil.copy(COMMITTED, tmp_path)
+    params.override(["features.pictures=1", "features.searched=3", "features.patches=2"])
+    random = np.random.default_rng(0)
+    for name in ("sample", "oxford-iiit-pet"):
+        data = tmp_path / "data" / name
+        (data / "raw").mkdir(parents=True)
+        for image_id in SPLITS:
+            pixels = random.integers(0, 256, (48, 64, 3), np.uint8)
+            Image.fromarray(pixels).save(data / "raw" / f"{image_id}.png")
+        ids = list(SPLITS)
+        pd.DataFrame(
+            {"image_id": ids, "label": "beagle", "species": "dog", "split": list(SPLITS.values())}
+        ).to_parquet(data / "splits.parquet")
+        pd.DataFrame(
+            {
+                "image_id": [*ids, "torn"],
+                "path": [f"{each}.png" for each in [*ids, "torn"]],
+                "status": ["ok"] * 6 + ["it ends early"],
+            }
+        ).to_parquet(data / "catalog.parquet")
+        (data / "origin.json").write_text(json.dumps({"drawn": name == "sample"}))
+    return tmp_path
 
-    settings = Settings(pictures=1, layers={}, channels=8, searched=3, patches=8)
-    peaks = Peaks.of(torch.rand(3, 20, 8, 8))
-    patches = _patches("patches", "tiny", "pets", "wide", peaks, looked, [outputs], settings)
-    starts = [tile.lines[0].split()[0] for tile in patches.tiles[:: patches.columns]]
-    assert starts == ["channel", "channel"]
+
+def figures(dataset: str) -> list[dict]:
+    return json.loads(Path("features", dataset, BACKBONE, "tiles", "figures.json").read_text())
+
+
+def rows(figure: dict) -> list[list[str]]:
+    """The first line under each tile, row by row."""
+    lines = [tile["lines"][0] for tile in figure["tiles"]]
+    return [lines[at : at + figure["columns"]] for at in range(0, len(lines), figure["columns"])]
+
+
+def test_chosen_pictures_and_channels_are_shown(workspace: Path) -> None:
+    params.override(
+        [
+            "features.chosen={sample: [c, a]}",
+            f"features.layers={{{BACKBONE}: {{network._blocks.2: [3, 17, 3], network._blocks.4: [1, 30], "
+            "network._bn0: []}}",
+        ]
+    )
+    features.main("sample", BACKBONE)
+    maps = [each for each in figures("sample") if each["name"].startswith("maps")]
+    assert [each["title"].rpartition(" ")[2] for each in maps] == ["c", "c", "a", "a"]
+    assert rows(maps[0]) == [["network._blocks.2", "3", "17"], ["network._blocks.4", "1", "30"]]
+    assert "the channels that params.yaml names" in maps[0]["caption"]
+    (most_active,) = rows(maps[1])
+    assert (most_active[0], len(most_active)) == ("network._bn0", 9)
+    assert "the 8 channels of the largest mean" in maps[1]["caption"]
+    patches = [each for each in figures("sample") if each["name"].startswith("patches")]
+    assert [row[0] for row in rows(patches[0])] == ["channel 3", "channel 17"]
+    assert "channels that params.yaml names" in patches[0]["caption"]
+    assert "channels most active in the pictures above" in patches[2]["caption"]
+
+
+def test_another_data_set_and_backbone_go_their_own_way(workspace: Path) -> None:
+    params.override(["features.chosen={sample: [c, a]}", 'features.layers={vgg16: {"0.22": [3]}}'])
+    features.main("oxford-iiit-pet", BACKBONE)
+    maps = [each for each in figures("oxford-iiit-pet") if each["name"].startswith("maps")]
+    assert len(maps) == 1
+    assert len(rows(maps[0])) == 5
+
+
+@pytest.mark.parametrize(
+    ("assignment", "message"),
+    [
+        ("features.chosen={sample: [aa]}", "'aa' of sample: there is no such image; did you mean 'a'?"),
+        ("features.chosen={sample: [a, e]}", "'e' of sample: it is in the split train, and only test images"),
+        ("features.chosen={sample: [f]}", "'f' of sample: it is in the split val"),
+        ("features.chosen={sample: [torn]}", "'torn' of sample: it is left out (it ends early)"),
+        (
+            "features.chosen={smple: [a]}",
+            "features.chosen names the unknown data set 'smple'; did you mean 'sample'",
+        ),
+        ("features.layers={vgg61: {}}", "features.layers names the unknown backbone 'vgg61'"),
+        (
+            f"features.layers={{{BACKBONE}: {{network._bn0: [32]}}}}",
+            f"'network._bn0', of which {BACKBONE} has 32",
+        ),
+    ],
+)
+def test_what_is_not_there_is_told(workspace: Path, assignment: str, message: str) -> None:
+    params.override([assignment])
+    with pytest.raises(UserError) as error:
+        features.main("sample", BACKBONE)
+    assert message in str(error.value)
+    assert "\n" not in str(error.value)
+    assert not Path("features").exists()
+
+
+def test_a_sheets_rows_are_of_one_length() -> None:
+    maps = {"wide": (20, 8), "narrow": (6, 4), "chosen": (20, 8), "last": (20, 2)}
+    layers: dict[str, list[int]] = {"wide": [], "narrow": [], "chosen": list(range(8)), "last": []}
+    assert [list(sheet) for sheet in alike(layers, maps, 8)] == [["wide", "last"], ["narrow"], ["chosen"]]

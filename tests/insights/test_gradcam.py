@@ -2,15 +2,18 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pytest
 import torch
+import torchvision
 from PIL import Image
 from torch import nn
 from torch.nn import functional
 
 from stages.attacks.victim import Victim
 from stages.gradcam import explained
-from stages.insights.gradcam import gradcam
+from stages.insights.gradcam import gradcam, last_that_counts
 from tests.attacks.tiny import victim
+from tests.insights.transformers import swin, vision_transformer
 
 
 def network() -> tuple[nn.Sequential, nn.Linear]:
@@ -48,6 +51,33 @@ def test_nothing_spoke() -> None:
     features, _ = network()
     heat = gradcam(features, "1", lambda each: -each, torch.randn(1, 3, 12, 12), torch.tensor([0]))
     assert heat.max() == 0
+
+
+def test_a_vision_transformer_is_explained_where_its_places_still_count() -> None:
+    """After the last attention the class's token goes on alone: the places there spoke for nothing."""
+    transformer, images, classes = vision_transformer(), torch.randn(2, 3, 32, 32), torch.tensor([0, 1])
+    layer = last_that_counts(transformer, 32)
+    assert layer == "encoder.layers.encoder_layer_3.ln_1"
+    assert gradcam(transformer, "encoder", lambda each: each, images, classes).max() == 0
+    heat = gradcam(transformer, layer, lambda each: each, images, classes)
+    assert heat.shape == (2, 32, 32)
+    torch.testing.assert_close(heat.amax((1, 2)), torch.ones(2), rtol=0.2, atol=0)
+
+
+def test_channels_last_are_explained_as_channels_first() -> None:
+    transformer, images, classes = swin(), torch.randn(2, 3, 32, 32), torch.tensor([0, 1])
+    assert last_that_counts(transformer, 32) == "permute"
+    first, last = (
+        gradcam(transformer, layer, lambda each: each, images, classes) for layer in ("permute", "norm")
+    )
+    assert first.max() > 0
+    torch.testing.assert_close(last, first)
+
+
+@pytest.mark.parametrize(("name", "layer"), [("resnet18", "layer4"), ("mobilenet_v2", "features")])
+def test_a_convolutional_network_is_explained_at_its_last_maps(name: str, layer: str) -> None:
+    network = torchvision.models.get_model(name, weights=None).eval().requires_grad_(False)
+    assert last_that_counts(network, 64) == layer
 
 
 def weighing(others: float) -> Victim:

@@ -8,8 +8,9 @@ from hypothesis import strategies as st
 
 from stages.backbones.build import build
 from stages.errors import UserError
-from stages.insights.layers import check, last_of_each_size, recorded, with_maps
+from stages.insights.layers import as_maps, check, recorded, representative, with_maps
 from stages.insights.maps import Peaks, most_active, patch
+from tests.insights.transformers import swin, vision_transformer
 
 
 @pytest.mark.parametrize(
@@ -17,12 +18,13 @@ from stages.insights.maps import Peaks, most_active, patch
     [
         ("resnet18", ["relu", "layer1", "layer2", "layer3", "layer4"]),
         ("mobilenet_v2", ["features.1", "features.3", "features.6", "features.13", "features"]),
+        ("maxvit_t", ["stem", "blocks.0", "blocks.1", "blocks.2", "blocks.3"]),
     ],
 )
 def test_one_layer_of_each_size(name: str, layers: list[str]) -> None:
     network = torchvision.models.get_model(name, weights=None).eval()
     maps = with_maps(network, torch.zeros(1, 3, 224, 224))
-    assert last_of_each_size(maps) == layers
+    assert representative(maps) == layers
     assert [maps[layer][1] for layer in layers] == [112, 56, 28, 14, 7]
 
 
@@ -30,20 +32,44 @@ def test_an_activation_that_fires_many_times_stands_where_it_fired_last() -> Non
     """EfficientNet-Lite has one activation for all its layers: the last maps are its last output."""
     backbone = build("efficientnet_lite0", Path("weights"))
     image = torch.rand(1, 3, 224, 224, generator=torch.Generator().manual_seed(0))
-    last = last_of_each_size(with_maps(backbone.features, image))[-1]
+    last = representative(with_maps(backbone.features, image))[-1]
     with torch.inference_mode(), recorded(backbone.features, [last]) as outputs:
         features = backbone.features(image)
     assert torch.equal(outputs[last].mean((2, 3)), features)
 
 
-def test_what_has_channels_last_or_no_places_has_no_maps() -> None:
-    class Turned(torch.nn.Module):
-        def forward(self, images: torch.Tensor) -> torch.Tensor:
-            return images.permute(0, 2, 3, 1)
-
-    network = torch.nn.Sequential(torch.nn.Conv2d(3, 5, 3), Turned(), torch.nn.Flatten())
+def test_what_has_no_places_has_no_maps() -> None:
+    network = torch.nn.Sequential(torch.nn.Conv2d(3, 5, 3), torch.nn.AdaptiveAvgPool2d(1), torch.nn.Flatten())
     assert with_maps(network, torch.zeros(1, 3, 9, 9)) == {"0": (5, 7)}
-    assert last_of_each_size({}) == []
+    assert as_maps((torch.zeros(1, 5, 7, 7), None)) is None
+    assert as_maps(torch.zeros(1, 12, 8)) is None  # tokens that fill no square
+    assert representative({}) == []
+
+
+@pytest.mark.parametrize(
+    ("network", "layer"), [(vision_transformer(), "encoder.dropout"), (swin(), "features.0")]
+)
+def test_a_transformers_maps_lie_where_the_picture_does(network: torch.nn.Module, layer: str) -> None:
+    """Before any attention, what changes in one patch changes that place alone."""
+    images = torch.zeros(2, 3, 32, 32)
+    images[1, :, 8:12, 20:24] = torch.randn(3, 4, 4)
+    with torch.inference_mode(), recorded(network, [layer]) as outputs:
+        network(images)
+    maps = as_maps(outputs[layer])
+    assert maps is not None
+    assert maps.shape == (2, 12, 8, 8)
+    assert (maps[0] != maps[1]).any(0).nonzero().tolist() == [[2, 5]]
+
+
+def test_a_transformer_is_shown_from_its_beginning_to_its_end() -> None:
+    tokens = with_maps(vision_transformer(blocks=8), torch.zeros(1, 3, 32, 32))
+    assert representative(tokens) == [f"encoder.layers.encoder_layer_{at}" for at in (1, 3, 5, 7)]
+    assert tokens["encoder.layers.encoder_layer_1"] == (12, 8)
+    for version in (1, 2):
+        maps = with_maps(swin(version), torch.zeros(1, 3, 32, 32))
+        assert representative(maps) == ["features.1", "permute"]
+        assert [maps[name] for name in representative(maps)] == [(12, 8), (24, 4)]
+        assert not any("cpb_mlp" in name for name in maps)  # Swin v2's table of positions, of no picture
 
 
 def test_records_only_within() -> None:
@@ -55,9 +81,13 @@ def test_records_only_within() -> None:
     assert outputs["0"].shape == (1, 2, 3, 3)
 
 
-def test_an_unknown_layer_is_told_with_the_nearest() -> None:
+def test_a_layer_or_channel_that_is_not_there_is_told() -> None:
+    maps = {"layer1": (64, 56), "relu": (64, 112)}
+    check({"layer1": [0, 63], "relu": []}, maps, "resnet18")
     with pytest.raises(UserError, match=r"'layer9'.* resnet18 .*did you mean 'layer1'"):
-        check(["layer9"], {"layer1": (64, 56), "relu": (64, 112)}, "resnet18")
+        check({"layer9": []}, maps, "resnet18")
+    with pytest.raises(UserError, match=r"channel 64 of 'layer1', of which resnet18 has 64: 0 to 63"):
+        check({"layer1": [3, 64]}, maps, "resnet18")
 
 
 def test_the_most_active_channels_come_first() -> None:
