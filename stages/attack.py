@@ -85,7 +85,7 @@ def main(dataset: str, backbone: str, head: str) -> None:
         export(victim, test, settings.transfer, data / "raw", folder / "transfer")
         examples = pd.DataFrame([each.facts for each in outcomes])
         examples.to_csv(folder / "examples.csv", index=False, lineterminator="\n")
-        side_by_side(curve).to_csv(folder / "robustness.csv", index=False, lineterminator="\n")
+        curve.to_csv(folder / "robustness.csv", index=False, lineterminator="\n")
         compare(outcomes).to_csv(folder / "attacks.csv", index=False, lineterminator="\n")
         sizes = {goal.name: len(goal.images) for goal in goals}
         metrics = summarize(outcomes, curve) | {
@@ -168,21 +168,6 @@ def measure(
     )
     pictures = read_pictures(chosen, raw)
     return robustness.curve(victim, pictures, labels, clean, settings.epsilons, attackers)
-
-
-def side_by_side(curve: pd.DataFrame) -> pd.DataFrame:
-    """A row an epsilon, for DVC's plots draw a column as one line: robust accuracy stands under PGD and APGD.
-
-    All else of each attack follows as PGD_low, PGD_high and so on.
-    """
-    parts = [
-        rows.set_index(["epsilon", "images"])
-        .drop(columns="attack")
-        .add_prefix(f"{attack}_")
-        .rename(columns={f"{attack}_robust": attack})
-        for attack, rows in curve.groupby("attack", sort=False)
-    ]
-    return pd.concat(parts, axis=1).reset_index()
 
 
 def export(victim: Victim, test: pd.DataFrame, settings: Transfer, raw: Path, folder: Path) -> None:

@@ -87,7 +87,7 @@ def stages_run(output: str) -> set[str]:
 
 @pytest.fixture(scope="session")
 def new_workspace(tmp_path_factory: pytest.TempPathFactory) -> Callable[[], Workspace]:
-    """Makes a workspace: what git knows of the project, committed, and DVC's own settings."""
+    """Makes a workspace: what git knows of the project, committed, and DVC's settings and templates."""
 
     def make() -> Workspace:
         path = tmp_path_factory.mktemp("workspace")
@@ -97,9 +97,8 @@ def new_workspace(tmp_path_factory: pytest.TempPathFactory) -> Callable[[], Work
                 shutil.copytree(source, path / name, ignore=shutil.ignore_patterns("__pycache__"))
             else:
                 shutil.copy(source, path)
-        (path / ".dvc").mkdir()
-        shutil.copy(ROOT / ".dvc" / "config", path / ".dvc")
-        shutil.copy(ROOT / ".dvc" / ".gitignore", path / ".dvc")
+        own = shutil.ignore_patterns("cache", "tmp", "config.local")
+        shutil.copytree(ROOT / ".dvc", path / ".dvc", ignore=own)
         workspace = Workspace(path)
         workspace.set_params(*FEW_ATTACKS, *SMALL_GALLERIES)
         workspace.commit("the project")

@@ -16,6 +16,7 @@ from PIL import Image
 
 from stages.embeddings import store
 from tests.conftest import ROOT, Workspace, stages_run
+from tests.plots import shows, specs
 
 BACKBONE = "efficientnet_lite0"
 HEADS = ("linear", "knn", "prototype", "mlp")
@@ -124,8 +125,14 @@ class TestSample:
         assert len(shown[""]["data"]) == 4 * len(HEADS) + 2
         sample.run("dvc", "plots", "show", "--out", str(tmp_path))
         page = (tmp_path / "index.html").read_text()
-        for each in ("confusion_csv", "reliability_csv", "per_class_csv", "validation_csv", "robustness_csv"):
+        for each in ("confusion_csv", "reliability_csv", "per_class_csv", "validation_csv"):
             assert each in page
+        plots = specs(page)
+        for head in HEADS:
+            curve = plots[f"attacks_sample_{BACKBONE}_{head}_robustness_csv"]
+            matrix = plots[f"transfers_sample_{head}_matrix_csv"]
+            assert shows(curve, "color") == {("PGD",), ("APGD",)}
+            assert shows(matrix, "y", "x") == {(BACKBONE, BACKBONE), ("random noise", BACKBONE)}
 
     def test_pictures_are_on_disk_once(self, sample: Workspace) -> None:
         images = list((sample.path / "data/sample/raw/images").iterdir())
@@ -149,6 +156,15 @@ class TestSample:
         first, second = ((each.path / "dvc.lock").read_text() for each in (sample, again))
         for stage in second.split("\n  ")[1:]:
             assert stage.strip() in first
+
+    def test_dvc_shows_two_revisions_side_by_side(self, sample: Workspace, tmp_path: Path) -> None:
+        """The last test here, for it commits."""
+        sample.commit("a run")
+        sample.run("git", "commit", "-q", "--allow-empty", "-m", "the same again")
+        sample.run("dvc", "plots", "diff", "HEAD~1", "HEAD", "--out", str(tmp_path))
+        plots = specs((tmp_path / "index.html").read_text())
+        for name in (f"attacks_sample_{BACKBONE}_knn_robustness_csv", "transfers_sample_knn_matrix_csv"):
+            assert shows(plots[name], "facet") == {("HEAD~1",), ("HEAD",)}
 
 
 def test_one_added_photo_costs_one_embedding(

@@ -29,7 +29,7 @@ class Attack:
 
     metrics: dict[str, Any]
     methods: pd.DataFrame  # a row an attack
-    curve: pd.DataFrame
+    curve: pd.DataFrame  # a row for each attack and epsilon, PGD first
     examples: list[Example]
 
     @property
@@ -93,19 +93,9 @@ def _read(folder: Path) -> Attack:
     return Attack(
         read_json(folder / "metrics.json"),
         _table(folder / "attacks.csv", ["attack"]),
-        by_attack(_table(folder / "robustness.csv", [])),
+        _table(folder / "robustness.csv", ["attack"]),
         [_example(folder, facts) for facts in examples.to_dict("records")],
     )
-
-
-def by_attack(table: pd.DataFrame) -> pd.DataFrame:
-    """Of robustness.csv, with attacks side by side: a row for each attack and epsilon, PGD first."""
-    parts = []
-    for attack in ("PGD", "APGD"):
-        part = table[["epsilon", "images"]].assign(attack=attack, robust=table[attack])
-        own = table.filter(regex=f"^{attack}_")
-        parts.append(part.join(own.rename(columns=lambda name: name.partition("_")[2])))
-    return pd.concat(parts, ignore_index=True)
 
 
 def _example(folder: Path, facts: Mapping[Any, Any]) -> Example:

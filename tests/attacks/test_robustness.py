@@ -1,11 +1,8 @@
-import pandas as pd
 import torch
 
-from stages.attack import side_by_side
 from stages.attacks.found import Found
 from stages.attacks.objective import Objective
 from stages.attacks.robustness import Attacker, attackers, curve
-from stages.pictures.attack import by_attack
 from tests.attacks.tiny import pictures, victim
 
 
@@ -42,20 +39,3 @@ def test_the_second_attack_only_tries_what_the_first_left() -> None:
     assert 8 > left[1] > left[2] > 0
     assert tried == left[1:]
     assert reference["robust"].tolist() == plain["robust"].tolist()
-
-
-def test_the_page_reads_what_stands_side_by_side_for_dvcs_plots() -> None:
-    curve = pd.DataFrame(
-        {
-            "attack": ["PGD", "PGD", "APGD", "APGD"],
-            "epsilon": [0.0, 0.1] * 2,
-            "images": 9,
-            "robust": [1.0, 0.5, 1.0, 0.4],
-            "low": [0.8, 0.3, 0.8, 0.2],
-            "given_up": [0, 1, 0, 2],
-        }
-    )
-    table = side_by_side(curve)
-    assert list(table["PGD"]) == [1.0, 0.5]  # one line a column
-    assert list(table["APGD"]) == [1.0, 0.4]
-    pd.testing.assert_frame_equal(by_attack(table), curve, check_like=True)

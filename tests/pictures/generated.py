@@ -15,8 +15,6 @@ from PIL import Image
 from scipy.stats import binomtest
 from sklearn.metrics import f1_score
 
-from stages.attack import side_by_side
-
 CATS = ("Abyssinian", "Bengal", "Birman", "Ragdoll", "Siamese")
 DOGS = ("american_bulldog", "beagle", "boxer", "pug", "saint_bernard")
 
@@ -140,7 +138,7 @@ def write_attack(folder: Path, labels: list[str], image_ids: list[str]) -> None:
         for attack, drop in (("PGD", 0.5), ("APGD", 0.45))
         for level, robust, saved in ((0, 0.9, 0.9), (0.5, drop, 0.9), (1, 0.0, 0.1))
     ]  # fmt: skip
-    side_by_side(pd.DataFrame(curve)).to_csv(folder / "robustness.csv", index=False)
+    pd.DataFrame(curve).to_csv(folder / "robustness.csv", index=False)
     methods = [
         {"attack": attack, "images": 2, "fooled": fooled, "fooled_before_saving": 1.0, "l2": 0.5,
          "l2_before_saving": 0.4, "steps": 2.0}
