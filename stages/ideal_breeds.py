@@ -48,7 +48,7 @@ def main(dataset: str, backbone: str, head: str) -> None:
     origin = read_json(Path("data", dataset, "origin.json"))
     of = f"{dataset}{' (drawn pets, not photographs)' if origin['drawn'] else ''}"
     card = store.read(Path("data", dataset, "embeddings", backbone)).card
-    victim = victims.load(Path("models", dataset, backbone, head), backbone, weights, device, card)
+    victim = victims.load(Path("models", dataset, backbone, head), backbone, weights, device, card, "float32")
     splits = pd.read_parquet(Path("data", dataset, "splits.parquet"), columns=["label", "species"])
     targets = chosen(settings.breeds, places(splits, victim.classes), dataset)
     features = victim.classifier.features

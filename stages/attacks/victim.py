@@ -89,11 +89,23 @@ class Victim:
             return self.read(files)
 
 
-def load(model: Path, backbone: str, weights: Path, device: Device, card: dict[str, Any]) -> Victim:
-    """The victim in a trained head's folder; its embeddings' ``card`` says how embed reads pictures."""
+def load(
+    model: Path,
+    backbone: str,
+    weights: Path,
+    device: Device,
+    card: dict[str, Any],
+    gradients: str | None = None,
+) -> Victim:
+    """The victim in a trained head's folder; its embeddings' ``card`` says how embed reads pictures.
+
+    ``gradients`` is the precision of the way that has them, if it isn't to be embed's.
+    """
     probe, classes = load_probe(model)
     network = build(backbone, weights)
-    features = differentiable(network, device, card["precision"])  # before the engine takes the network
+    features = differentiable(
+        network, device, gradients or card["precision"]
+    )  # before the engine takes the network
     engine = Engine(network, device, card["precision"])
     classifier = Classifier(
         lambda images: features(images).cpu(), network.preprocessing, card["views"], probe.smooth()
