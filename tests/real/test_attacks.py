@@ -4,12 +4,17 @@ import hashlib
 from collections.abc import Callable
 from pathlib import Path
 
+import foolbox
+import numpy as np
 import pandas as pd
 import pytest
 import torch
 
 from stages import attack as door
 from stages.attacks import gallery, robustness
+from stages.attacks.classifier import grouped
+from stages.attacks.objective import canvas, cut
+from stages.attacks.smallest import smallest
 from stages.attacks.victim import Victim, load
 from stages.embeddings import store
 from tests.conftest import Workspace
@@ -75,16 +80,71 @@ def test_a_hundred_dogs_are_cats_after_saving_and_reading_again(
 def test_robust_accuracy_falls_and_the_reference_agrees(
     workspace: Workspace, victim: Victim, images: pd.DataFrame
 ) -> None:
+    """Each epsilon and each attack from the start, so that nothing falls or agrees by construction."""
     chosen = images.head(16)
     labels = door.labels_of(chosen, victim)
     clean = probabilities(workspace, victim, chosen).argmax(1) == labels
     pictures = door.read_pictures(chosen, workspace.path / "data" / DATASET / "raw")
     attackers = robustness.attackers(steps=10, reference_steps=10, restarts=0, seed=7)
-    curve = robustness.curve(victim, pictures, labels, clean, [0.5 / 255, 1 / 255, 2 / 255], attackers)
-    plain, reference = (rows for _, rows in curve.groupby("attack", sort=False))
-    for rows in (plain, reference):
-        assert rows["robust"].is_monotonic_decreasing
-        assert rows["saved"].is_monotonic_decreasing
-    assert plain["robust"].iloc[-1] == 0  # an undefended classifier
-    agrees = reference["robust"].to_numpy() >= plain["low"].to_numpy() - 1e-9
-    assert agrees.all()
+    epsilons = [0.25 / 255, 0.5 / 255, 1 / 255]
+    plain, reference = (
+        [
+            robustness.curve(victim, pictures, labels, clean, [epsilon], [attacker]).iloc[-1]
+            for epsilon in epsilons
+        ]
+        for attacker in attackers
+    )
+    falling = [each["robust"] for each in plain]
+    assert float(clean.double().mean()) > falling[0] > falling[1] >= falling[2]
+    assert falling[-1] == 0  # an undefended classifier
+    for one, other in zip(plain, reference, strict=True):
+        assert one["low"] <= other["robust"] <= one["high"]
+
+
+@pytest.mark.parametrize("other", ["foolbox", "torchattacks"])
+def test_the_smallest_change_is_no_larger_than_others_deepfool(
+    workspace: Workspace, victim: Victim, images: pd.DataFrame, other: str
+) -> None:
+    """A dozen dogs into cats, medians of L2."""
+    pytest.importorskip(other, reason="torchattacks pins old packages: pip install --no-deps torchattacks")
+    dogs = gallery.goals(images, probabilities(workspace, victim, images).numpy(), victim.classes, 12)[0]
+    pictures = door.read_pictures(dogs.images, workspace.path / "data" / DATASET / "raw")
+    cat, dog = (dogs.names.index(name) for name in ("cat", "dog"))
+
+    originals, sizes = canvas(pictures)
+    cats = torch.full((len(pictures),), cat)
+    found = smallest(victim.misread(sizes, cats, targeted=True, groups=dogs.groups), originals, 20)
+    assert found.fooled.all()
+
+    theirs = deepfool_of(other, Species(victim, dogs.groups).eval())
+    lengths = []
+    for picture in cut(originals, sizes):  # one by one, since they want all of one size
+        result = theirs(picture[None], torch.tensor([dog]))
+        said = victim.classifier.log_probabilities(result)
+        assert grouped(said, dogs.groups).argmax() == cat
+        lengths.append(float((result[0] - picture).norm()))
+    ours = (found.images - originals).flatten(1).norm(dim=1)
+    print(f"median L2 {float(ours.median()):.3f}, {other}'s DeepFool {np.median(lengths):.3f}")
+    assert float(ours.median()) <= np.median(lengths)
+
+
+class Species(torch.nn.Module):
+    """The whole classifier, asked only for the species."""
+
+    def __init__(self, victim: Victim, groups: torch.Tensor) -> None:
+        super().__init__()
+        self.victim, self.groups = victim, groups
+
+    def forward(self, pictures: torch.Tensor) -> torch.Tensor:
+        return grouped(self.victim.classifier.log_probabilities(pictures), self.groups)
+
+
+def deepfool_of(other: str, model: torch.nn.Module) -> Callable[[torch.Tensor, torch.Tensor], torch.Tensor]:
+    """Another library's DeepFool: pictures [1, 3, height, width] and labels [1] to adversarial pictures."""
+    if other == "torchattacks":
+        import torchattacks
+
+        return torchattacks.DeepFool(model, steps=20)
+    attack = foolbox.attacks.L2DeepFoolAttack(steps=20, candidates=2)
+    bounded = foolbox.PyTorchModel(model, bounds=(0, 1), device="cpu")
+    return lambda pictures, labels: attack(bounded, pictures, labels, epsilons=None)[1]
