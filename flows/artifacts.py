@@ -33,7 +33,8 @@ from stages.files import read_json
 GALLERY = "gallery"  # the label of an output in dvc.yaml that is to be looked at
 PICTURES = {".png", ".jpg", ".jpeg", ".webp", ".gif"}
 MOST_PICTURES, COLUMNS, SIDE = 24, 6, 128  # of a contact sheet, in pixels: some 50 kB, kept for every run
-WIDE = 640  # pixels: how wide a picture is shown that is a sheet itself
+SHEET = 640  # pixels: a picture as wide is a sheet itself, with words in it ...
+WIDE = 800  # ... and is shown this wide, so that they can be read: some 150 kB
 LARGEST = 1_000_000  # bytes: a single picture up to this is shown as it is, which keeps an animation moving
 
 
@@ -124,12 +125,13 @@ def drawn(dataset: str) -> bool:
 def contact_sheet(pictures: list[Path]) -> bytes:
     """A JPEG with the pictures in rows, each whole in its cell; the first at the top left.
 
-    Of an animation it shows the last frame. Wide pictures, which are sheets or rows themselves, stand one
-    below the other.
+    Of an animation it shows the last frame. Where there are sheets or rows themselves, they stand one below
+    the other, without what lies beside them.
     """
     images = [_last_frame(file) for file in pictures]
-    wide = sum(image.width > 1.6 * image.height for image in images) > len(images) / 2
-    columns, width, height = (1, WIDE, WIDE) if wide else (min(COLUMNS, len(images)), SIDE, SIDE)
+    sheets = [image for image in images if image.width >= SHEET]
+    columns, width, height = (1, WIDE, 3 * WIDE) if sheets else (min(COLUMNS, len(images)), SIDE, SIDE)
+    images = sheets or images
     for image in images:
         image.thumbnail((width, height), Image.Resampling.LANCZOS)
     rows = [images[start : start + columns] for start in range(0, len(images), columns)]

@@ -220,11 +220,15 @@ def compare(outcomes: list[Outcome]) -> pd.DataFrame:
 
 
 def summarize(outcomes: list[Outcome], curve: pd.DataFrame) -> dict[str, Any]:
-    """The headline numbers, for git: the share fooled for each goal, and robust accuracy for each epsilon."""
+    """The headline numbers, for git: the share fooled for each goal, and robust accuracy for each epsilon.
+
+    ``lost_in_saving`` is the share, of all pictures by all attacks that fooled, that saving mended.
+    """
     shown: dict[str, list[bool]] = {}
     for each in outcomes:
         if each.facts["attack"] == outcomes[0].facts["attack"]:
             shown.setdefault(each.facts["goal"], []).append(each.facts["fooled"])
+    lost = [not each.facts["fooled"] for each in outcomes if each.facts["fooled_before_saving"]]
     robust = {
         str(attack): {
             in_levels(epsilon): share for epsilon, share in zip(rows["epsilon"], rows["robust"], strict=True)
@@ -233,6 +237,7 @@ def summarize(outcomes: list[Outcome], curve: pd.DataFrame) -> dict[str, Any]:
     }
     return {
         "fooled": {goal: sum(fooled) / len(fooled) for goal, fooled in shown.items()},
+        "lost_in_saving": sum(lost) / len(lost) if lost else 0.0,
         "robust_accuracy": robust["PGD"],
         "robust_accuracy_reference": robust["APGD"],
         "given_up": int(curve["given_up"].sum()) + sum(each.facts["given_up"] for each in outcomes),

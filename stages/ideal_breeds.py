@@ -1,7 +1,8 @@
 """From noise to the picture that a head on a backbone holds for the ideal of each species and breed.
 
-As `stages.ideal`, through the head and its calibration instead of ImageNet's classifier. The probability
-under each picture is that of its PNG, read again the way that embed and evaluate read photographs.
+As `stages.ideal`, through the head instead of ImageNet's classifier, with its calibrated probabilities. A
+head without a useful gradient is climbed on its smooth stand-in. The probability under each picture is that
+of its PNG, read again the way that embed and evaluate read photographs.
 """
 
 from pathlib import Path
@@ -27,6 +28,7 @@ from stages.progress import bar
 from stages.species import species_of
 
 WIDE = 192  # pixels of a picture on the sheet
+STAND_IN = "The head itself has no useful gradient, so the ascent follows that of a smooth stand-in. "
 
 
 class Settings(Section):
@@ -55,7 +57,7 @@ def main(dataset: str, backbone: str, head: str) -> None:
     probe = victim.probe.smooth()
 
     def logits(images: torch.Tensor) -> torch.Tensor:
-        return probe.head.logits(probe.tensors, features(images)) / probe.calibration.temperature
+        return probe.calibration.logits(probe.head.logits(probe.tensors, features(images)))
 
     with bar(
         method.steps * len(targets), f"{backbone} and {head} from noise to their ideals", "steps"
@@ -82,7 +84,10 @@ def main(dataset: str, backbone: str, head: str) -> None:
                     "ideals",
                     f"What {backbone} and the {head} head hold for ideal",
                     f"Activation maximization through the {head} head on {backbone}'s features, fitted on "
-                    f"{of}: {method.words}. " + HONEST + _given_up(len(made) - len(probabilities)),
+                    f"{of}: {method.words}. "
+                    + (STAND_IN if victim.probe.has_stand_in else "")
+                    + HONEST
+                    + _given_up(len(made) - len(probabilities)),
                     tiles(made, probabilities, WIDE),
                     columns=6,
                 )

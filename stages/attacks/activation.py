@@ -200,8 +200,9 @@ def _sides(preprocessing: Preprocessing, method: Method) -> list[int]:
 
 
 def _shown(steps: int, frames: int) -> set[int]:
-    """After which steps a frame is kept; closer together at the start, where more happens."""
-    return {round(steps * (frame / (frames - 1)) ** 2) for frame in range(1, frames)} if frames > 1 else set()
+    """After which steps a frame is kept, beside the noise; closer at the start, where more happens."""
+    last = frames - 1
+    return {max(each, round(steps * (each / last) ** 2)) for each in range(1, frames)}
 
 
 def _bytes(parametrization: Parametrization) -> torch.Tensor:

@@ -67,12 +67,17 @@ def caption(facts: Mapping[str, Any], model: str, drawn: bool) -> str:
         f"{target} "
         f"{percent(facts['target_before'])} before and {percent(facts['target_after'])} after, of {truth} "
         f"{percent(facts['truth_before'])} and {percent(facts['truth_after'])}. {facts['attack']}, targeted, "
-        f"{facts['constraint']}, {facts['steps']} step{'s' if facts['steps'] != 1 else ''}"
+        f"{facts['constraint']}, {_found(facts['steps'])}"
         f"{' (given up: the loss was not a number)' if facts['given_up'] else ''}; "
         f"the change has L2 norm {facts['l2']:.3g} and at most {facts['levels']} of 255 levels, and is shown "
-        f"{facts['factor']} times as strong around grey. Probabilities are those of the saved 8-bit picture."
+        f"{facts['factor']} times as strong around grey. Probabilities after are those of the saved 8-bit "
+        "picture, read again."
         f"{' ' + STAND_IN if facts['stand_in'] else ''}"
     )
+
+
+def _found(step: int) -> str:
+    return f"found at step {step}" if step else "where no step came closer"
 
 
 def readable(label: str) -> str:

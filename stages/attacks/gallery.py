@@ -11,7 +11,7 @@ import torch
 
 from stages.attacks.epsilon import in_levels
 from stages.attacks.found import Found
-from stages.attacks.objective import Objective, Smoothed, canvas, cut
+from stages.attacks.objective import HAIR, SAFE, Objective, Smoothed, canvas, cut
 from stages.attacks.parts import in_parts
 from stages.attacks.pgd import pgd, step_within
 from stages.attacks.reread import save
@@ -22,8 +22,6 @@ from stages.images.preprocessing import to_tensor
 from stages.species import species_of
 
 SURE = float(np.log(9))  # nats: a picture is done when its target is nine times as likely as any other
-HAIR = 0.3  # nats: how far over the boundary a smallest change goes, since bfloat16 moves a margin by as much
-SAFE = 1.0  # nats: the margin of a smallest change, so that its rounding is the only one
 LASTING = "smallest L2, then longer until it lasts in 8 bits"
 DESCENT = 0.25  # the length, in L2, of plain gradient descent's steps
 
@@ -274,6 +272,6 @@ def _attempts(
 
 
 def file_name(goal: str, method: str, image_id: str) -> str:
-    """Letters, digits and underscores for what a goal and an attack are called."""
+    """In lower case and without spaces, what a goal and an attack are called, and the image."""
     words = "_".join(part.replace(",", "").replace(" ", "_").lower() for part in (goal, method))
     return f"{words}_{image_id}"

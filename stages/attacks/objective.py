@@ -6,6 +6,10 @@ from typing import NamedTuple
 
 import torch
 
+# Nats: how far over the boundary an image is pushed, so that saving seldom brings it back; and how far where
+# it is not saved, or not yet, since bfloat16 moves a margin by as much.
+SAFE, HAIR = 1.0, 0.3
+
 
 class Judged(NamedTuple):
     """``loss`` [m] is what to lower; ``margin`` [m], in nats, is below zero where it is fooled.

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 
-from stages.engines.eager import Engine
+from stages.engines.eager import Engine, halved
 
 # Of all pictures together on their canvas: an attack holds some twenty copies of it, of twelve bytes a pixel.
 PIXELS = 1 << 22
@@ -11,16 +11,16 @@ PIXELS = 1 << 22
 def in_parts(sizes: Sequence[tuple[int, int]], engine: Engine, work: Callable[[list[int]], object]) -> None:
     """Call ``work`` with the numbers of pictures of these ``sizes`` (height, width), part by part, in order.
 
-    Out of memory halves the engine's batch and tries the part again, so ``work`` keeps nothing of a part
-    before it is done with it. A picture larger than ``PIXELS`` comes alone.
+    At most the engine's batch at once. Out of memory halves that and tries the part again, so ``work`` keeps
+    nothing of a part before it is done with it. A picture larger than ``PIXELS`` comes alone.
     """
-    done = 0
+    most, done = engine.batch_size, 0
     while done < len(sizes):
-        part = range(done, done + fitting(sizes[done:], engine.batch_size))
+        part = range(done, done + fitting(sizes[done:], most))
         try:
             work(list(part))
         except RuntimeError as error:
-            engine.halve(error)
+            most = halved(error, len(part), engine.device)
         else:
             done = part.stop
 

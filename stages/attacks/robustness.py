@@ -10,7 +10,7 @@ import torch
 from stages.attacks.apgd import reference
 from stages.attacks.epsilon import in_levels
 from stages.attacks.found import Found
-from stages.attacks.objective import Objective, canvas, cut
+from stages.attacks.objective import HAIR, SAFE, Objective, canvas, cut
 from stages.attacks.parts import in_parts
 from stages.attacks.pgd import pgd, step_within
 from stages.attacks.smallest import in_eight_bits
@@ -19,8 +19,6 @@ from stages.progress import bar
 from stages.scores.metrics import wilson
 
 LEVEL = 1 / 255  # a smaller change leaves nothing in a saved picture
-SAFE = 1.0  # nats: how far an image is pushed over the boundary, so that saving seldom brings it back ...
-HAIR = 0.3  # ... and how far where nothing is saved, since bfloat16 moves a margin by as much
 
 Search = Callable[[Objective, torch.Tensor, float], Found]
 

@@ -36,7 +36,7 @@ class Backbone:
         if self.imagenet is None:
             raise UserError(
                 f"{self.name} has no classifier for ImageNet's classes, so it knows no zebra; "
-                "choose another backbone, or leave ideal.classes in params.yaml empty."
+                "choose another backbone, or leave ideal.classes and ideal.taken_apart in params.yaml empty."
             )
         return replace(self, features=self.imagenet, classifier=None, layer="ImageNet's 1,000 logits")
 

@@ -87,7 +87,7 @@ class Engine:
             try:
                 parts.append(self._features(pending[: self.batch_size]))
             except RuntimeError as error:
-                self.halve(error)
+                self.batch_size = halved(error, self.batch_size, self.device)
             else:
                 pending = pending[len(parts[-1]) :]
         return torch.cat(parts)
@@ -106,16 +106,20 @@ class Engine:
             features = self.network(self.preprocessing.normalize(images))
         return features[: len(batch)].float().cpu()
 
-    def halve(self, error: RuntimeError) -> None:
-        """Halve ``batch_size`` if that was out of memory; raise it again if not, UserError for one image."""
-        if not isinstance(error, torch.OutOfMemoryError) and "can't allocate memory" not in str(error):
-            raise error
-        if self.batch_size == 1:
-            raise UserError(f"a single image does not fit into the memory of {self.device_name}.") from None
-        self.batch_size //= 2
-        if self.device == "cuda":
-            torch.cuda.empty_cache()
-        print(f"out of memory: going on with {self.batch_size} images at a time")
+
+def halved(error: RuntimeError, images: int, device: str) -> int:
+    """Half of the ``images`` that were too many for the memory; UserError if that was one.
+
+    Raises any other error again.
+    """
+    if not isinstance(error, torch.OutOfMemoryError) and "can't allocate memory" not in str(error):
+        raise error
+    if images == 1:
+        raise UserError(f"a single image does not fit into the memory of {device}.") from None
+    if device == "cuda":
+        torch.cuda.empty_cache()
+    print(f"out of memory: going on with {images // 2} images at a time")
+    return images // 2
 
 
 def device_of(wanted: Device) -> str:

@@ -23,10 +23,14 @@ class Calibration:
     prior_strength: float
     offsets: list[float]
 
+    def logits(self, logits: torch.Tensor) -> torch.Tensor:
+        """Calibrated logits [n, classes] of logits [n, classes]; differentiable."""
+        offsets = torch.tensor(self.offsets, dtype=logits.dtype, device=logits.device)
+        return logits / self.temperature + offsets
+
     def log_probabilities(self, logits: torch.Tensor) -> torch.Tensor:
         """Calibrated log-probabilities [n, classes] of logits [n, classes]; differentiable."""
-        offsets = torch.tensor(self.offsets, dtype=logits.dtype, device=logits.device)
-        return (logits / self.temperature + offsets).log_softmax(1)
+        return self.logits(logits).log_softmax(1)
 
     def nll(self, logits: torch.Tensor, labels: torch.Tensor) -> float:
         """Mean negative log-likelihood of the labels [n], in nats."""

@@ -15,7 +15,9 @@ REARRANGING = ("Pad", "WindowPartition", "SwapAxes")
 
 
 @contextmanager
-def recorded(network: nn.Module, layers: Sequence[str]) -> Iterator[dict[str, torch.Tensor]]:
+def recorded(
+    network: nn.Module, layers: Sequence[str], *, copied: bool = False
+) -> Iterator[dict[str, torch.Tensor]]:
     """Within it, each forward pass leaves these layers' outputs, by name, in the dictionary.
 
     Of a module that a pass uses more than once, the last output counts, and its place in the order.
@@ -25,7 +27,7 @@ def recorded(network: nn.Module, layers: Sequence[str]) -> Iterator[dict[str, to
     def keeper(name: str) -> object:
         def keep(module: nn.Module, inputs: object, output: torch.Tensor) -> None:
             outputs.pop(name, None)  # a shared activation stands where it fired last
-            outputs[name] = output
+            outputs[name] = output.clone() if copied else output
 
         return keep
 

@@ -23,7 +23,7 @@ def look(
     ``layers``: some of those `with_maps` finds. Maps are float32 [n, channels, positions, positions].
     """
     device = next(network.parameters()).device
-    with torch.inference_mode(), recorded(network, layers) as outputs:
+    with torch.inference_mode(), recorded(network, layers, copied=True) as outputs:
         for (images,) in batches(files, preprocessing, 1, BATCH):
             network(preprocessing.normalize(images.to(device).float() / 255))
             pixels = images.permute(0, 2, 3, 1).contiguous().numpy()

@@ -1,16 +1,18 @@
 """Which test images are attacked, and what they are to be taken for."""
 
 import shutil
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+from PIL import Image
 from pydantic import TypeAdapter, ValidationError
 
 from stages import attack, params
-from stages.attacks import figure, gallery
+from stages.attacks import figure, gallery, parts
 from stages.attacks.epsilon import Epsilon, in_levels
 from stages.attacks.gallery import goals
 from stages.attacks.reread import save
@@ -98,6 +100,38 @@ def test_every_saved_picture_lies_within_its_bound(tmp_path: Path) -> None:
     assert facts["l2"].max()["L2-PGD"] <= 0.05 + 1e-6
 
 
+def test_pictures_of_many_sizes_in_many_parts_end_as_they_do_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    test = saved(tmp_path, 8)
+    for number, path in enumerate(test["path"]):
+        with Image.open(tmp_path / path) as image:
+            image.crop((0, 0, 16 - number % 3, 16 - number % 2)).save(tmp_path / path)
+    of = victim()
+    probabilities = of.read([tmp_path / path for path in test["path"]]).numpy()
+    test["label"] = [CLASSES[place] for place in probabilities.argmax(1)]
+    goal = goals(test, probabilities, CLASSES, 8)[-1]
+    places = [CLASSES.index(label) for label in goal.images["label"]]
+    targets = [CLASSES[(place + 1 + row % 3) % 4] for row, place in enumerate(places)]
+    goal = replace(goal, images=goal.images.assign(target=targets))
+    (tmp_path / "saved").mkdir()
+    pgd = gallery.methods(0.3, 0.05, 20, 0.1, 10)[:1]
+
+    def facts(images: pd.DataFrame, update: Callable[[int], object]) -> pd.DataFrame:
+        some = replace(goal, images=images)
+        outcomes = gallery.attack(of, some, pgd, tmp_path, tmp_path / "saved", update)
+        return pd.DataFrame([each.facts for each in outcomes])
+
+    alone = pd.concat([facts(goal.images.iloc[[row]], lambda done: None) for row in range(8)])
+    monkeypatch.setattr(parts, "PIXELS", 3 * 16 * 16)
+    done: list[int] = []
+    together = facts(goal.images, done.append)
+    assert len(done) > 1
+    pd.testing.assert_frame_equal(together, alone.reset_index(drop=True), rtol=1e-3, atol=1e-5)
+    assert together["fooled"].sum() > 0
+    assert together["target"].nunique() > 1
+
+
 def test_attacks_are_compared_on_the_first_goal_that_has_pictures(tmp_path: Path) -> None:
     test = saved(tmp_path, 4)
     of = victim()
@@ -176,7 +210,7 @@ def test_a_caption_says_all_that_one_needs_to_know() -> None:
     }  # fmt: skip
     said = figure.caption(facts, "resnet50, linear head", drawn=False)
     for part in ("American bulldog", "taken for cat", "resnet50, linear head", "0.1%", "98.0%", "99.9%",
-                 "PGD", "4/255", "3 steps", "1.23", "42 times"):  # fmt: skip
+                 "PGD", "4/255", "found at step 3", "1.23", "42 times"):  # fmt: skip
         assert part in said
     assert "still not taken for cat" in figure.caption(facts | {"fooled": False}, "m", drawn=False)
     assert "given up" not in said

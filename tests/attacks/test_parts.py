@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stages.attacks.parts import PIXELS, in_parts
-from stages.engines.eager import Engine
+from stages.errors import UserError
 from tests.attacks.tiny import victim
 
 SIDES = st.integers(1, 3000)
@@ -32,23 +32,32 @@ def test_small_pictures_fill_the_batch() -> None:
     assert found == [engine.batch_size] * 2 + [40 - 2 * engine.batch_size]
 
 
-def short_of_memory(most: int, seen: list[int], engine: Engine) -> None:
-    """Work on nine pictures on a device that has room for ``most``."""
+@pytest.mark.parametrize(
+    ("side", "tried"), [(8, [9, 4, 2, 2, 2, 2, 1]), (1200, [2, 1, 1, 1, 1, 1, 1, 1, 1, 1])]
+)
+def test_out_of_memory_goes_on_with_half(side: int, tried: list[int]) -> None:
+    """Room for two small pictures or one large one: a part that failed is never tried again as it was."""
+    room = 2 if side == 8 else 1
+    parts: list[int] = []
+    seen: list[int] = []
 
     def work(part: list[int]) -> None:
-        if len(part) > most:
+        parts.append(len(part))
+        if len(part) > room:
             raise torch.OutOfMemoryError
         seen.extend(part)
 
-    in_parts([(8, 8)] * 9, engine, work)
-
-
-def test_out_of_memory_goes_on_with_half() -> None:
-    seen: list[int] = []
-    engine = victim().engine
-    short_of_memory(3, seen, engine)
+    in_parts([(side, side)] * 9, victim().engine, work)
     assert seen == list(range(9))
-    assert engine.batch_size == 2
+    assert parts == tried
+
+
+def test_a_picture_that_does_not_fit_alone_is_told() -> None:
+    def work(part: list[int]) -> None:
+        raise torch.OutOfMemoryError
+
+    with pytest.raises(UserError, match="a single image does not fit into the memory"):
+        in_parts([(8, 8)], victim().engine, work)
 
 
 def test_any_other_error_is_raised() -> None:

@@ -72,6 +72,15 @@ def test_a_transformer_is_shown_from_its_beginning_to_its_end() -> None:
         assert not any("cpb_mlp" in name for name in maps)  # Swin v2's table of positions, of no picture
 
 
+def test_what_is_copied_stays_as_the_layer_put_it_out() -> None:
+    network = torch.nn.Sequential(torch.nn.Conv2d(3, 4, 3), torch.nn.ReLU(inplace=True))
+    image = torch.randn(1, 3, 8, 8, generator=torch.Generator().manual_seed(0))
+    with torch.inference_mode(), recorded(network, ["0"], copied=True) as outputs:
+        network(image)
+        assert torch.equal(outputs["0"], network[0](image))
+        assert outputs["0"].min() < 0
+
+
 def test_records_only_within() -> None:
     network = torch.nn.Sequential(torch.nn.Conv2d(3, 2, 3), torch.nn.ReLU())
     with recorded(network, ["0"]) as outputs:

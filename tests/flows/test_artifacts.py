@@ -1,0 +1,33 @@
+"""Galleries as Prefect keeps them: one picture each."""
+
+import io
+from pathlib import Path
+
+from PIL import Image
+
+from flows.artifacts import WIDE, contact_sheet
+
+
+def picture(file: Path, width: int, height: int, colour: str) -> Path:
+    Image.new("RGB", (width, height), colour).save(file)
+    return file
+
+
+def test_a_sheet_stays_wide_enough_to_be_read_and_what_lies_beside_it_is_left_out(tmp_path: Path) -> None:
+    beside = [picture(tmp_path / f"ideals-{number}.webp", 256, 256, "red") for number in range(5)]
+    sheets = [
+        picture(tmp_path / "ideals.jpg", 1298, 2017, "blue"),
+        picture(tmp_path / "parts.jpg", 900, 600, "blue"),
+    ]
+    with Image.open(io.BytesIO(contact_sheet(beside + sheets))) as shown:
+        assert shown.width == WIDE
+        assert shown.height > 2017 * WIDE / 1298 + 600 * WIDE / 900
+        red, _, blue = shown.convert("RGB").resize((1, 1)).getpixel((0, 0))  # type: ignore[misc]
+    assert blue > 200 > 50 > red
+
+
+def test_small_pictures_stand_in_rows(tmp_path: Path) -> None:
+    photos = [picture(tmp_path / f"{number}.jpg", 300, 200, "green") for number in range(8)]
+    with Image.open(io.BytesIO(contact_sheet(photos))) as shown:
+        assert shown.width < 6 * 128 + 6 * 6
+        assert shown.height < 2 * 128
