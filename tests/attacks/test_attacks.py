@@ -187,6 +187,20 @@ def test_deepfool_is_foolboxs_where_there_are_two_classes() -> None:
     assert ours == pytest.approx(float(theirs), rel=0.05)
 
 
+@pytest.mark.parametrize("seed", range(3))
+def test_smallest_is_no_longer_than_foolboxs_fmn(seed: int) -> None:
+    model, images = network(seed).float(), pictures(seed, 12).float()
+    labels = model(images).argmax(1)
+    _, there, fooled = foolbox.attacks.L2FMNAttack(steps=60)(
+        foolbox.PyTorchModel(model.eval(), bounds=(0, 1), device="cpu"), images, labels, epsilons=None
+    )
+    mine = smallest(against(model, images), images, 60)
+    assert fooled.all()
+    assert mine.fooled.all()
+    theirs, ours = ((each - images).flatten(1).norm(dim=1).median() for each in (there, mine.images))
+    assert ours <= 1.02 * theirs
+
+
 def test_smallest_finds_the_distance_to_a_plane() -> None:
     generator = torch.Generator().manual_seed(0)
     weight = torch.randn(3 * SIDE * SIDE, generator=generator, dtype=torch.float64)
