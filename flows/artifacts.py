@@ -5,6 +5,7 @@ import html
 import io
 import re
 from collections.abc import Mapping
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -35,6 +36,7 @@ PICTURES = {".png", ".jpg", ".jpeg", ".webp", ".gif"}
 MOST_PICTURES, COLUMNS, SIDE = 24, 6, 128  # of a contact sheet, in pixels: some 50 kB, kept for every run
 SHEET = 640  # pixels: a picture as wide is a sheet itself, with words in it ...
 WIDE = 800  # ... and is shown this wide, so that they can be read: some 150 kB
+TALLEST = 4000  # pixels, of sheets one below the other: Prefect passes on no more than 1.5 MB
 LARGEST = 1_000_000  # bytes: a single picture up to this is shown as it is, which keeps an animation moving
 
 
@@ -104,10 +106,10 @@ def _gallery(stage: str, out: Output) -> None:
     if not pictures:
         return
     if path.is_dir() or path.stat().st_size > LARGEST:
-        shown, kind = contact_sheet(pictures[:MOST_PICTURES]), "jpeg"
+        (shown, count), kind = contact_sheet(pictures[:MOST_PICTURES]), "jpeg"
     else:
-        shown, kind = path.read_bytes(), path.suffix[1:].lower().replace("jpg", "jpeg")
-    some = f" ({MOST_PICTURES} of {len(pictures)})" if len(pictures) > MOST_PICTURES else ""
+        shown, count, kind = path.read_bytes(), 1, path.suffix[1:].lower().replace("jpg", "jpeg")
+    some = f" ({count} of {len(pictures)})" if count < len(pictures) else ""
     kind_of = " · drawn, not photographs" if any(map(drawn, Path(out.def_path).parts)) else ""
     create_image_artifact(
         f"data:image/{kind};base64,{base64.b64encode(shown).decode('ascii')}",
@@ -122,11 +124,11 @@ def drawn(dataset: str) -> bool:
     return origin.exists() and bool(read_json(origin)["drawn"])
 
 
-def contact_sheet(pictures: list[Path]) -> bytes:
-    """A JPEG with the pictures in rows, each whole in its cell; the first at the top left.
+def contact_sheet(pictures: list[Path]) -> tuple[bytes, int]:
+    """A JPEG with the pictures in rows, each whole in its cell, the first at the top left; and how many.
 
     Of an animation it shows the last frame. Where there are sheets or rows themselves, they stand one below
-    the other, without what lies beside them.
+    the other, as many as fit, without what lies beside them.
     """
     images = [_last_frame(file) for file in pictures]
     sheets = [image for image in images if image.width >= SHEET]
@@ -134,6 +136,9 @@ def contact_sheet(pictures: list[Path]) -> bytes:
     images = sheets or images
     for image in images:
         image.thumbnail((width, height), Image.Resampling.LANCZOS)
+    if sheets:
+        ends = accumulate(image.height for image in images)
+        images = images[: max(1, sum(end <= TALLEST for end in ends))]
     rows = [images[start : start + columns] for start in range(0, len(images), columns)]
     heights = [max(image.height for image in row) for row in rows]
     gap = 6
@@ -146,7 +151,7 @@ def contact_sheet(pictures: list[Path]) -> bytes:
         top += tall + gap
     buffer = io.BytesIO()
     sheet.save(buffer, "JPEG", quality=82)
-    return buffer.getvalue()
+    return buffer.getvalue(), len(images)
 
 
 def _last_frame(file: Path) -> Image.Image:

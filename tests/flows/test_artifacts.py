@@ -5,7 +5,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from flows.artifacts import WIDE, contact_sheet
+from flows.artifacts import TALLEST, WIDE, contact_sheet
 
 
 def picture(file: Path, width: int, height: int, colour: str) -> Path:
@@ -19,7 +19,9 @@ def test_a_sheet_stays_wide_enough_to_be_read_and_what_lies_beside_it_is_left_ou
         picture(tmp_path / "ideals.jpg", 1298, 2017, "blue"),
         picture(tmp_path / "parts.jpg", 900, 600, "blue"),
     ]
-    with Image.open(io.BytesIO(contact_sheet(beside + sheets))) as shown:
+    sheet, count = contact_sheet(beside + sheets)
+    assert count == 2
+    with Image.open(io.BytesIO(sheet)) as shown:
         assert shown.width == WIDE
         assert shown.height > 2017 * WIDE / 1298 + 600 * WIDE / 900
         red, _, blue = shown.convert("RGB").resize((1, 1)).getpixel((0, 0))  # type: ignore[misc]
@@ -28,6 +30,16 @@ def test_a_sheet_stays_wide_enough_to_be_read_and_what_lies_beside_it_is_left_ou
 
 def test_small_pictures_stand_in_rows(tmp_path: Path) -> None:
     photos = [picture(tmp_path / f"{number}.jpg", 300, 200, "green") for number in range(8)]
-    with Image.open(io.BytesIO(contact_sheet(photos))) as shown:
+    sheet, count = contact_sheet(photos)
+    assert count == 8
+    with Image.open(io.BytesIO(sheet)) as shown:
         assert shown.width < 6 * 128 + 6 * 6
         assert shown.height < 2 * 128
+
+
+def test_no_more_sheets_than_prefect_passes_on(tmp_path: Path) -> None:
+    strips = [picture(tmp_path / f"{number}.png", 1016, 500, "green") for number in range(24)]
+    sheet, count = contact_sheet(strips)
+    assert 0 < count < 24
+    with Image.open(io.BytesIO(sheet)) as shown:
+        assert shown.height < 1.05 * TALLEST
