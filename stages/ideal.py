@@ -56,9 +56,7 @@ def main(backbone: str) -> None:
         network = network.as_classifier()
     logits = differentiable(network, device, "float32")  # before the engine takes the network
     engine = Engine(network, device, precision)
-    again = len(
-        set(settings.taken_apart) & set(settings.classes)
-    )  # the whole method's picture is there already
+    again = len(set(settings.taken_apart) & set(settings.classes))  # their whole method's picture is there
     pictures = 2 * len(settings.classes) + len(adding_up) * len(settings.taken_apart) - again
     with bar(method.steps * pictures, f"{backbone} from noise to its ideals", "steps") as progress:
 

@@ -103,9 +103,8 @@ def load(
     """
     probe, classes = load_probe(model)
     network = build(backbone, weights)
-    features = differentiable(
-        network, device, gradients or card["precision"]
-    )  # before the engine takes the network
+    # Before the engine takes the network.
+    features = differentiable(network, device, gradients or card["precision"])
     engine = Engine(network, device, card["precision"])
     classifier = Classifier(
         lambda images: features(images).cpu(), network.preprocessing, card["views"], probe.smooth()

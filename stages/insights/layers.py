@@ -69,9 +69,7 @@ def with_maps(network: nn.Module, image: torch.Tensor) -> dict[str, tuple[int, i
         if name and not any(kind in type(module).__name__ for kind in REARRANGING)
     ]
     with torch.inference_mode(), recorded(network, names) as outputs:
-        network(
-            image.expand(2, -1, -1, -1)
-        )  # two, to tell a table, such as Swin v2's of positions, from maps
+        network(image.expand(2, -1, -1, -1))  # two tell a table, such as Swin v2's of positions, from maps
     return {
         name: (maps.shape[1], maps.shape[-1])
         for name, output in outputs.items()
