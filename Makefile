@@ -17,12 +17,14 @@ $(VENV)/.installed: requirements.lock
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements.lock
 	@touch $@
 
-# The whole pipeline on the built-in drawn pets, in a scratch copy of the files that git knows: no network needed.
+# The complete pipeline on the built-in synthetic pets, in a scratch copy of the files that git knows; no network.
 demo: setup
 	@PATH="$(BIN):$$PATH" sh demo.sh $(DEMO)
 
+# Two test processes; PyTorch's threads must not spin while the other one computes.
 test: setup check
-	@PATH="$(BIN):$$PATH" $(BIN)/python -m pytest
+	@OMP_WAIT_POLICY=PASSIVE PATH="$(BIN):$$PATH" $(BIN)/python -m pytest \
+		--numprocesses 2 --dist loadfile --no-loadscope-reorder
 
 check: setup
 	@$(BIN)/ruff check .

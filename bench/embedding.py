@@ -11,9 +11,9 @@ from torch.utils.data import DataLoader, Dataset
 from torchvision.transforms import v2
 
 from bench.table import compare
-from stages.backbones.build import build
-from stages.engines.eager import Engine
-from stages.images.batches import batches
+from pets.backbones.build import build
+from pets.engines.pytorch import Engine
+from pets.images.batches import batches
 
 IMAGES = 256
 SIZE = (375, 500)  # height, width: like the official Pets

@@ -118,7 +118,7 @@ def _make_waiting(workspace: Path) -> None:
 
 def _make_sample(workspace: Path) -> None:
     workspace.mkdir()
-    for name in ("flows", "stages"):
+    for name in ("flows", "pets", "stages"):
         shutil.copytree(ROOT / name, workspace / name, ignore=shutil.ignore_patterns("__pycache__"))
     for name in ("params.yaml", "dvc.yaml", ".gitignore"):
         shutil.copy(ROOT / name, workspace)

@@ -6,7 +6,7 @@ from sklearn.linear_model import LogisticRegression
 from torch.nn import functional
 
 from bench.table import compare
-from stages.heads.linear import scaled, solve
+from pets.heads.linear import scaled, solve
 
 IMAGES, DIMENSIONS, CLASSES = 2944, 1280, 37  # the official Pets' training images, Lite0's features
 PENALTIES = [1e-4, 1e-3, 1e-2, 1e-1]

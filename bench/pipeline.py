@@ -22,7 +22,7 @@ def main() -> None:
         return
     with tempfile.TemporaryDirectory() as folder:
         workspace = Path(folder)
-        for name in ("stages", ".dvc"):
+        for name in ("pets", "stages", ".dvc"):
             shutil.copytree(
                 ROOT / name, workspace / name, ignore=shutil.ignore_patterns("cache", "tmp", "__pycache__")
             )

@@ -1,6 +1,6 @@
 """Compare two git revisions, or one and the workspace: what changed, and is it more than chance?
 
-Metrics and parameters are compared as DVC has them. Where the predictions of both can be had, from DVC's
+Metrics and parameters are compared as DVC has them. Where the predictions of both are available, in DVC's
 cache or a remote, they are tested image by image: the verdict is better, worse, or no more than chance.
 
 Exit status: 0; 1 with --fail-if-worse, where a metric is worse by more than chance; 2 where nothing can be
@@ -18,10 +18,10 @@ from prefect.artifacts import create_markdown_artifact
 from prefect.client.schemas.objects import State
 from prefect.states import Completed, Failed
 
-from stages.errors import UserError
-from stages.files import whole
+from pets.core.errors import UserError
+from pets.core.files import write_text
 
-# What compares is imported where it is needed: --help need not wait for DVC, pandas and scipy.
+# The comparison is imported where it is needed, so that --help does not wait for DVC, pandas and scipy.
 
 
 @flow(name="compare")
@@ -35,48 +35,48 @@ def compare(
 ) -> State:
     """Compare two revisions (``new``: the workspace where left out); the result becomes an artifact.
 
-    ``old_model`` and ``new_model`` pick one combination of each: dataset/backbone/head, or enough of its
+    ``old_model`` and ``new_model`` select one combination of each: dataset/backbone/head, or enough of its
     parts. ``page_file`` is where to write the page. The run fails, with the reason as its message, where
-    nothing can be compared, and with ``fail_if_worse``, once the artifact is there, where a metric is worse
+    nothing can be compared, and with ``fail_if_worse``, after creating the artifact, where a metric is worse
     by more than chance.
     """
-    from flows.comparison import markdown, page
-    from flows.comparison.build import build
     from flows.workspace import Workspace
+    from pets.comparison import markdown, page
+    from pets.comparison.build import build
 
     logger = get_run_logger()
     me = {"name": runtime.flow_run.name}
     try:
-        # What is read must not change meanwhile: a deployment compares while the next run may begin.
+        # What is read must not change meanwhile: the next run may start while a deployment compares.
         with Workspace(Path.cwd()).held(me, logger.info, lambda: time.sleep(0.5)):
             comparison = build(old, new, old_model, new_model, pictures=page_file is not None)
         if page_file:
             write(page_file, page.render(comparison))
     except UserError as error:
         return Failed(message=str(error))
-    told = f"{comparison.headline}: {comparison.old} → {comparison.new}"
-    create_markdown_artifact(markdown.render(comparison), key="comparison", description=told)
-    logger.info("%s. %s", told, comparison.finding)
+    verdict = f"{comparison.headline}: {comparison.old} → {comparison.new}"
+    create_markdown_artifact(markdown.render(comparison), key="comparison", description=verdict)
+    logger.info("%s. %s", verdict, comparison.result)
     ended = Failed if fail_if_worse and comparison.worse else Completed
-    return ended(message=told)
+    return ended(message=verdict)
 
 
 def main(words: Sequence[str] | None = None) -> int:
-    """The command line: print the comparison, write the files asked for, return the exit status.
+    """The command line: print the comparison, write the requested files, return the exit status.
 
     It needs no Prefect server and leaves no flow run.
     """
-    asked = arguments(words)
+    options = arguments(words)
     from rich.console import Console
 
-    from flows.comparison import markdown, page, record, terminal
-    from flows.comparison.build import build
+    from pets.comparison import markdown, page, record, terminal
+    from pets.comparison.build import build
 
     try:
         comparison = build(
-            asked.old, asked.new, asked.old_model, asked.new_model, pictures=asked.page is not None
+            options.old, options.new, options.old_model, options.new_model, pictures=options.page is not None
         )
-        for file, form in ((asked.page, page), (asked.markdown, markdown), (asked.json, record)):
+        for file, form in ((options.page, page), (options.markdown, markdown), (options.json, record)):
             if file:
                 write(file, form.render(comparison))
     except UserError as error:
@@ -86,21 +86,21 @@ def main(words: Sequence[str] | None = None) -> int:
         print("compare: stopped", file=sys.stderr)
         return 130
     terminal.show(comparison, Console(highlight=False, markup=False))
-    return int(asked.fail_if_worse and comparison.worse)
+    return int(options.fail_if_worse and comparison.worse)
 
 
 def arguments(words: Sequence[str] | None) -> argparse.Namespace:
-    """What the command line asks for."""
+    """The options on the command line."""
     parser = argparse.ArgumentParser(
         prog="python -m flows.compare",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("old", metavar="OLD", help="a commit, branch or tag")
-    parser.add_argument("new", metavar="NEW", nargs="?", help="another; left out: the workspace")
-    model = "DATASET/BACKBONE/HEAD, or enough of it to mean only one"
-    parser.add_argument("--old-model", metavar="NAME", help=f"compare only this of OLD: {model}")
-    parser.add_argument("--new-model", metavar="NAME", help="with this of NEW; left out: the same")
+    parser.add_argument("new", metavar="NEW", nargs="?", help="another one; the workspace by default")
+    model = "DATASET/BACKBONE/HEAD, or enough of it to match only one"
+    parser.add_argument("--old-model", metavar="NAME", help=f"compare only this one of OLD: {model}")
+    parser.add_argument("--new-model", metavar="NAME", help="with this one of NEW; the same by default")
     parser.add_argument("--page", metavar="FILE", type=Path, help="write a page (HTML) with pictures")
     parser.add_argument("--markdown", metavar="FILE", type=Path, help="write Markdown for a pull request")
     parser.add_argument("--json", metavar="FILE", type=Path, help="write every number as JSON")
@@ -109,10 +109,9 @@ def arguments(words: Sequence[str] | None) -> argparse.Namespace:
 
 
 def write(file: Path, text: str) -> None:
-    """A file, whole or not there. Raises UserError where it can't be written."""
+    """Write a file atomically. Raises UserError where that is not possible."""
     try:
-        with whole(file) as temporary:
-            temporary.write_text(text, "utf-8")
+        write_text(file, text)
     except OSError as error:
         raise UserError(f"{file} cannot be written: {error.strerror}.") from None
 

@@ -1,4 +1,4 @@
-"""One stage: asked of DVC whether it must run, its command watched, its outputs handed to DVC or put back."""
+"""Run one stage as DVC does, with its output logged, and restore its outputs if it does not succeed."""
 
 import os
 import re
@@ -17,36 +17,36 @@ from pathlib import Path
 from dvc.stage import Stage
 from dvc.stage.run import _enforce_cmd_list, _make_cmd, get_executable, prepare_kwargs
 
-from flows.graph import FORCED, Graph, in_words
+from flows.graph import FORCED, Graph, describe
 from flows.workspace import Workspace
 
 PROGRESS = re.compile(r"(\d{1,3})%\|")  # as tqdm writes it
-LAST_LINES = 5  # of a stage that fails, in its state's message
-PATIENCE = 10  # seconds between asking a command to stop and ending it
+LAST_LINES = 5  # of the output of a stage that fails, in its state's message
+GRACE_SECONDS = 10  # between SIGINT and SIGKILL for a command that is being stopped
 
 
-class Ending(StrEnum):
-    """How a stage ended: the name of its Prefect state."""
+class Status(StrEnum):
+    """How a stage ended, which is also the name of its Prefect state."""
 
     COMPLETED = "Completed"
     CACHED = "Cached"
     FAILED = "Failed"
-    UNREACHABLE = "Unreachable"  # it failed, but says that trying again later may help
+    UNREACHABLE = "Unreachable"  # it failed, with the exit status for an error that may go away by itself
     SKIPPED = "Skipped"
     CANCELLED = "Cancelled"
 
     @property
-    def well(self) -> bool:
-        """Whether what the stage makes stands there now."""
-        return self in (Ending.COMPLETED, Ending.CACHED)
+    def succeeded(self) -> bool:
+        """Whether the stage's outputs are up to date."""
+        return self in (Status.COMPLETED, Status.CACHED)
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a stage ended, why, and the seconds that it took."""
+    """How a stage ended, the reason, and the seconds that it took."""
 
-    ending: Ending
-    why: str
+    status: Status
+    reason: str
     seconds: float = 0
 
 
@@ -55,15 +55,15 @@ class StoppedError(Exception):
 
 
 class CommandError(Exception):
-    """A command's exit status was not 0: the message has its last lines."""
+    """A command's exit status was not 0; the message is the last lines of its output."""
 
     def __init__(self, status: int, lines: list[str]) -> None:
         self.temporary = status == os.EX_TEMPFAIL
-        super().__init__("\n".join(lines) or f"exit status {status}, and not a word")
+        super().__init__("\n".join(lines) or f"exit status {status}, no output")
 
 
 class Executor:
-    """Runs stages of a graph, several at a time where several threads ask, and can stop them all."""
+    """Runs stages of a graph, several at once if called from several threads, and can stop them all."""
 
     def __init__(self, graph: Graph, workspace: Workspace) -> None:
         self._graph = graph
@@ -77,46 +77,46 @@ class Executor:
     ) -> Outcome:
         """Bring a stage up to date, as `dvc repro` does for one stage.
 
-        Each line that its command prints goes to ``log``; where a line is a progress bar, its percentage and
-        the whole line go to ``progress``. A stage that does not end well leaves its outputs as they were.
+        Each line of its command's output goes to ``log``; if it is a progress bar, its percentage and the
+        line go to ``progress``. Unless the stage succeeds, its outputs are left as they were.
         """
         stage = self._graph.stages[name]
         started = time.monotonic()
         with self._graph.locked():
-            why = FORCED if force else in_words(self._graph.changes(stage))
-            if not why:
-                return Outcome(Ending.CACHED, "nothing changed since it last ran")
-        log(f"runs: {why}")
+            reason = FORCED if force else describe(self._graph.changes(stage))
+            if not reason:
+                return Outcome(Status.CACHED, "nothing changed since it last ran")
+        log(f"reason to run: {reason}")
         try:
             with self._workspace.snapshot(name, [Path(out.fs_path) for out in stage.outs]):
                 restored = self._reproduce(stage, force, log, progress)
         except CommandError as error:
-            ending = Ending.UNREACHABLE if error.temporary else Ending.FAILED
-            return Outcome(ending, str(error), time.monotonic() - started)
+            status, reason = Status.UNREACHABLE if error.temporary else Status.FAILED, str(error)
         except StoppedError:
-            return Outcome(Ending.CANCELLED, "the flow was stopped", time.monotonic() - started)
-        if restored:
-            return Outcome(Ending.CACHED, f"restored from DVC's run cache; {why}", time.monotonic() - started)
-        return Outcome(Ending.COMPLETED, why, time.monotonic() - started)
+            status, reason = Status.CANCELLED, "the flow was stopped"
+        else:
+            status = Status.CACHED if restored else Status.COMPLETED
+            reason = f"restored from DVC's run cache; {reason}" if restored else reason
+        return Outcome(status, reason, time.monotonic() - started)
 
     def stop(self) -> None:
-        """Ask every command to stop, and end those that don't; no further one starts."""
+        """Interrupt every command, and kill those that do not stop; no other command starts."""
         with self._lock:
             self._stopping = True
             running = list(self._running)
         for process in running:
-            _signal(process, signal.SIGINT)  # upon which a door cleans up behind itself
-        deadline = time.monotonic() + PATIENCE
+            _signal(process, signal.SIGINT)  # a stage then removes its temporary files
+        deadline = time.monotonic() + GRACE_SECONDS
         for process in running:
             with suppress(subprocess.TimeoutExpired):
                 process.wait(max(0, deadline - time.monotonic()))
-            _signal(process, signal.SIGKILL)  # and what it may have started and left
+            _signal(process, signal.SIGKILL)  # also whatever it started and left behind
 
     def _reproduce(
         self, stage: Stage, force: bool, log: Callable[[str], None], progress: Callable[[int, str], None]
     ) -> bool:
-        """DVC's steps around the command; returns whether the run cache saved running it."""
-        if not stage.cmd or stage.frozen:  # data that DVC tracks, and stages that it shall leave alone
+        """Run the command between DVC's steps; returns whether DVC restored the outputs instead."""
+        if not stage.cmd or stage.frozen:  # data that DVC only tracks, and frozen stages
             with self._graph.locked():
                 stage.reproduce(force=force)
                 stage.dump(update_pipeline=False)
@@ -134,12 +134,12 @@ class Executor:
     def _command(
         self, stage: Stage, command: str, log: Callable[[str], None], progress: Callable[[int, str], None]
     ) -> None:
-        """Run one command line in the shell and the surroundings that DVC would give it."""
+        """Run one command line in the shell and the environment that DVC would use."""
         options = prepare_kwargs(stage, run_env=self._workspace.environment())
-        # `python` is the one that runs this flow, whether or not the shell has its environment active.
+        # `python` is the interpreter of this flow, even if its virtual environment is not activated.
         options["env"]["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{options['env'].get('PATH', '')}"
         options["env"]["PYTHONUNBUFFERED"] = "1"
-        # Threads that spin while they wait take the cores from the stage beside this one.
+        # Threads that busy-wait would slow down a stage that runs at the same time.
         options["env"].setdefault("OMP_WAIT_POLICY", "PASSIVE")
         with self._lock:
             if self._stopping:
@@ -149,9 +149,9 @@ class Executor:
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
-                text=True,  # a progress bar's carriage returns become ends of lines
+                text=True,  # turns a progress bar's carriage returns into newlines
                 errors="replace",
-                start_new_session=True,  # so that it can be stopped with all that it starts
+                start_new_session=True,  # so that it can be stopped together with its child processes
                 **options,
             )
             self._running.add(process)
@@ -178,5 +178,5 @@ class Executor:
 
 
 def _signal(process: "subprocess.Popen[str]", number: int) -> None:
-    with suppress(ProcessLookupError):  # it may have ended by itself
+    with suppress(ProcessLookupError):  # it may have ended already
         os.killpg(process.pid, number)

@@ -1,7 +1,9 @@
-"""The DVC graph, read from DVC itself: which stage hangs on which, what has changed, and DVC's own locks.
+"""The DVC graph: which stage depends on which, what has changed, and DVC's own locks.
 
-All of DVC that belongs to a stage is done by DVC: this asks it the questions of `dvc repro` one by one, so
-that the command between them can run beside others.
+DVC decides and does everything that `dvc repro` would: this calls its steps one by one, in the same order, so
+that a stage's command can run while other stages run theirs. So the run cache works as in `dvc repro`: a
+stage that ran before with the same code, parameters and inputs is restored and not run, also one with metrics
+in git, but no stage with an output that is `persist: true`.
 """
 
 import os
@@ -9,71 +11,80 @@ import shutil
 import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
+from dvc.dependency.base import DependencyDoesNotExistError
 from dvc.exceptions import DvcException
 from dvc.lock import LockError
 from dvc.repo import Repo
 from dvc.repo.reproduce import get_active_graph, plan_repro
 from dvc.rwlock import rwlock
 from dvc.stage import Stage
-from dvc.stage.cache import RunCacheNotFoundError
+from dvc.stage.cache import RunCacheNotFoundError, _can_hash
 from dvc.stage.exceptions import StageFileDoesNotExistError, StageNotFound
-from dvc.stage.serialize import to_lockfile
+from dvc.stage.serialize import to_lockfile, to_single_stage_lockfile
 from dvc.utils.serialize import modify_yaml
 
-from stages.errors import UserError, nearest
-from stages.files import whole
+from pets.core.errors import UserError, nearest
+from pets.core.files import atomic
 
-FORCED = "asked for by force"
-MOST_NAMED = 3  # changes in a reason; the others are counted
+FORCED = "forced"
+MAX_NAMED = 3  # changes in a reason; the others are counted
 
 
 @dataclass(frozen=True)
 class Change:
-    """One thing that makes DVC run a stage: its path in dvc.yaml where it is a file, and in words."""
+    """One reason for DVC to run a stage: a description, and the path in dvc.yaml if a file changed."""
 
     path: str | None
     text: str
 
 
-def in_words(changes: Sequence[Change]) -> str:
+def describe(changes: Sequence[Change]) -> str:
     """The first few changes, and how many more there are."""
-    more = f" and {len(changes) - MOST_NAMED} more" if len(changes) > MOST_NAMED else ""
-    return ", ".join(change.text for change in changes[:MOST_NAMED]) + more
+    more = f" and {len(changes) - MAX_NAMED} more" if len(changes) > MAX_NAMED else ""
+    return ", ".join(change.text for change in changes[:MAX_NAMED]) + more
 
 
 @dataclass(frozen=True)
 class Planned:
-    """What would happen to a stage: "run", "cached", or "may run" (it hangs on a stage that runs)."""
+    """What a run would do with a stage, and the reason.
+
+    ``action`` is "run", "restore" (from the run cache), "cached" (nothing changed), or "may run" if that
+    depends on the outputs of another stage.
+    """
 
     name: str
     action: str
-    why: str
+    reason: str
 
 
 class Graph:
-    """The stages that ``targets`` (stage names; all where empty) need, in the order of `dvc repro`.
+    """``targets`` (if empty: all stages) and what they depend on, in the order of `dvc repro`.
 
-    Raises UserError where there is no DVC project here, its files don't make a graph, or a target is unknown.
+    ``report`` is called with a message whenever another process holds a lock, and ``pause`` between two
+    attempts. Raises UserError if there is no DVC project here, its files define no valid graph, or a target
+    is unknown.
     """
 
-    def __init__(self, targets: Sequence[str], say: Callable[[str], None], pause: Callable[[], None]) -> None:
-        self._say = say  # whom one waits for
-        self._pause = pause  # between two looks at a lock that another holds
-        self._threads = threading.Lock()  # DVC's objects are for one thread at a time
-        with told_in_a_line():
+    def __init__(
+        self, targets: Sequence[str], report: Callable[[str], None], pause: Callable[[], None]
+    ) -> None:
+        self._report = report
+        self._pause = pause
+        self._threads = threading.Lock()  # DVC's objects are not thread-safe
+        with dvc_errors():
             self.repo = Repo()
             if Path(self.repo.root_dir) != Path.cwd():
                 raise UserError(f"run from the project's root, {self.repo.root_dir}.")
             if not Path("dvc.yaml").exists():
                 raise UserError(f"there is no dvc.yaml in {Path.cwd()}; run from the project's root.")
             active = get_active_graph(self.repo.index.graph)
-            asked = [stage for target in targets or ["dvc.yaml"] for stage in self._collect(target)]
-            order: list[Stage] = plan_repro(active, asked)
+            requested = [stage for target in targets or ["dvc.yaml"] for stage in self._collect(target)]
+            order: list[Stage] = plan_repro(active, requested)
         self.stages = {stage.addressing: stage for stage in order}
         self.upstream = {
             stage.addressing: sorted(each.addressing for each in active.successors(stage)) for stage in order
@@ -89,16 +100,16 @@ class Graph:
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Hold DVC's lock of the project: for its bookkeeping, never while a command runs."""
-        with self._threads, told_in_a_line():
-            _until_free(self.repo.lock.lock, self._say, self._holder, self._pause)
+        """Hold DVC's lock of the project: around DVC's own steps, never while a command runs."""
+        with self._threads, dvc_errors():
+            _acquire(self.repo.lock.lock, self._report, self._holder, self._pause)
             try:
                 yield
             finally:
                 self.repo.lock.unlock()
 
     def _holder(self, _: LockError) -> str:
-        """Whose pid stands in DVC's lock file."""
+        """The process whose pid is in DVC's lock file."""
         pid = Path(self.repo.tmp_dir, "lock").read_text("utf-8").strip()
         try:
             return f"process {pid}: {' '.join(psutil.Process(int(pid)).cmdline())}"
@@ -107,9 +118,9 @@ class Graph:
 
     @contextmanager
     def reserved(self) -> Iterator[None]:
-        """Keep other DVC processes away from every output, as `dvc repro` does for those that it makes.
+        """Lock every output against other DVC processes, as `dvc repro` does for the outputs that it makes.
 
-        DVC knows who holds what by process and command line, so that its own calls in here pass.
+        DVC identifies a holder by process and command line, so its calls from this process pass.
         """
 
         def reserve() -> AbstractContextManager[None]:
@@ -122,12 +133,12 @@ class Graph:
                 hardlink=self.repo.config["core"].get("hardlink_lock", False),
             )
 
-        with told_in_a_line(), ExitStack() as held:
-            _until_free(lambda: held.enter_context(reserve()), self._say, _blockers, self._pause)
+        with dvc_errors(), ExitStack() as held:
+            _acquire(lambda: held.enter_context(reserve()), self._report, _blockers, self._pause)
             yield
 
     def changes(self, stage: Stage) -> list[Change]:
-        """Why DVC would run a stage; nothing where it would not. Call it `locked`."""
+        """Why DVC would run a stage; empty if it would not. Call it `locked`."""
         if not stage.changed():
             return []
         if stage.cmd and stage.outs and not any(out.hash_info for out in stage.outs):
@@ -146,35 +157,53 @@ class Graph:
                         changes += [Change(path, f"{path}: {key} {verb}") for key, verb in how.items()]
         return changes
 
-    def as_locked(self, name: str) -> bool:
-        """Whether the outputs of a stage stand there as dvc.lock says."""
+    def matches_lock(self, name: str) -> bool:
+        """Whether the outputs of a stage are those in dvc.lock."""
         with self.locked():
             found = [stage for stage in self.repo.index.stages if stage.addressing == name]
             return bool(found) and not any(out.status() for out in found[0].outs)
 
     def plan(self, force: bool) -> list[Planned]:
-        """What a run would do, stage by stage, as far as it can be known before anything has run."""
+        """What a run would do with each stage, as far as that is known before anything has run."""
         planned: dict[str, Planned] = {}
         with self.locked():
             for name, stage in self.stages.items():
                 running = [each for each in self.upstream[name] if planned[each].action != "cached"]
-                theirs = {out.def_path for each in running for out in self.stages[each].outs}
+                remade = {out.def_path for each in running for out in self.stages[each].outs}
                 changes = [Change(None, FORCED)] if force else self.changes(stage)
                 after = ", ".join(running)
-                if any(change.path not in theirs for change in changes):
-                    planned[name] = Planned(name, "run", in_words(changes))
-                elif changes:  # but part of what stands there now is made anew before it is this stage's turn
-                    planned[name] = Planned(name, "may run", f"after {after}; now {in_words(changes)}")
+                if any(change.path not in remade for change in changes):
+                    action, reason = "run", describe(changes)
+                    if not running and not force and self._in_run_cache(stage):
+                        action = "restore"
+                    elif running and all(planned[each].action != "run" for each in running):
+                        action, reason = "may run", f"if the run cache lacks it; {reason}"
+                    planned[name] = Planned(name, action, reason)
+                elif changes:  # but the files that changed will be made again before this stage's turn
+                    planned[name] = Planned(name, "may run", f"after {after}; now {describe(changes)}")
                 elif running:
-                    planned[name] = Planned(name, "may run", f"if {after} makes something else")
+                    planned[name] = Planned(name, "may run", f"if the outputs of {after} change")
                 else:
                     planned[name] = Planned(name, "cached", "nothing changed")
         return list(planned.values())
 
-    def prepare(self, stage: Stage, force: bool) -> bool:
-        """What DVC does before a command: make way for the outputs, or restore them from its run cache.
+    def _in_run_cache(self, stage: Stage) -> bool:
+        """Whether `prepare` would restore the outputs, by DVC's rules. Changes ``stage``, but no file."""
+        cache = self.repo.stage_cache
+        only_lost = (
+            not stage.changed_stage() and stage.deps_cached() and all(out.hash_info for out in stage.outs)
+        )
+        with suppress(DependencyDoesNotExistError):
+            stage.save_deps()
+            if _can_hash(stage):
+                entry = to_single_stage_lockfile(stage) if only_lost else cache._load(stage)
+                return bool(entry and cache._create_stage(entry, wdir=stage.wdir).outs_cached())
+        return False
 
-        Returns whether the command is still needed. Call it `locked`.
+    def prepare(self, stage: Stage, force: bool) -> bool:
+        """What DVC does before a command: delete the outputs, then restore them from its run cache if it can.
+
+        Returns whether the command must run. Call it `locked`.
         """
         stage.remove_outs()
         if not force:
@@ -188,7 +217,11 @@ class Graph:
         return True
 
     def finish(self, stage: Stage) -> None:
-        """What DVC does after a command: outputs into its cache, sums into dvc.lock. Call it `locked`."""
+        """What DVC does after a command: cache the outputs, write dvc.lock. Call it `locked`.
+
+        The run cache gets the stage by DVC's own rule: not with an output outside of the cache, unless that
+        is a metric or a plot.
+        """
         uncached = any(not (out.use_cache or out.is_metric or out.is_plot) for out in stage.outs)
         with self.repo.scm_context(quiet=True):
             stage.save(run_cache=not uncached)
@@ -196,9 +229,9 @@ class Graph:
             self._write_lock(stage)
 
     def _write_lock(self, stage: Stage) -> None:
-        """DVC writes dvc.lock in place, where a kill would leave half of it: so it writes a copy."""
+        """Let DVC write a copy of dvc.lock: it writes in place, so a kill would leave a truncated file."""
         lock = Path(stage.path).with_suffix(".lock")
-        with whole(lock) as temporary:
+        with atomic(lock) as temporary:
             if lock.exists():
                 shutil.copyfile(lock, temporary)
             with modify_yaml(os.fspath(temporary)) as content:
@@ -208,34 +241,34 @@ class Graph:
 
 
 @contextmanager
-def told_in_a_line() -> Iterator[None]:
-    """DVC's errors, which are all about something a person can mend, as a UserError of one line."""
+def dvc_errors() -> Iterator[None]:
+    """Turn DVC's errors, all of which the user can fix, into a UserError of one line."""
     try:
         yield
     except DvcException as error:
         raise UserError(" ".join(str(error).split())) from error
 
 
-def _until_free(
+def _acquire(
     acquire: Callable[[], object],
-    say: Callable[[str], None],
-    who: Callable[[LockError], str],
+    report: Callable[[str], None],
+    holder: Callable[[LockError], str],
     pause: Callable[[], None],
 ) -> None:
-    """Take one of DVC's locks, however long that takes; say once whom one waits for."""
-    told = None
+    """Acquire one of DVC's locks, however long that takes; report once who holds it."""
+    reported = None
     while True:
         try:
             acquire()
         except LockError as error:
-            if told != (told := who(error)):
-                say(f"waiting for {told}")
+            if reported != (reported := holder(error)):
+                report(f"waiting for {reported}")
             pause()
         else:
             return
 
 
 def _blockers(error: LockError) -> str:
-    """The processes that DVC names, a line each, in an error about a busy path."""
+    """The processes that DVC names, one per line, in an error about a locked path."""
     lines = [line.strip() for line in str(error).splitlines()]
     return ", ".join(line for line in lines if line.startswith("(PID")) or lines[0]

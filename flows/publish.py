@@ -1,4 +1,4 @@
-"""After a run that went well: its outputs to DVC's remote, its lock file and metrics into a commit."""
+"""After a successful run: push its outputs to DVC's remote, and commit dvc.lock and the metrics."""
 
 import os
 import subprocess
@@ -6,65 +6,68 @@ import tempfile
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from flows.graph import Graph, told_in_a_line
-from stages.errors import UserError
+from flows.graph import Graph, dvc_errors
+from pets.core.errors import UserError
 
 
 def remote(graph: Graph) -> str | None:
-    """The remote that `dvc push` would use; None where none is configured."""
+    """The remote that `dvc push` would use; None if none is configured."""
     name: str | None = graph.repo.config["core"].get("remote")
     return name
 
 
 def push(graph: Graph) -> int:
-    """`dvc push`; returns how many files it sent."""
-    with told_in_a_line():
+    """Run `dvc push`; returns the number of files that it sent."""
+    with dvc_errors():
         sent: int = graph.repo.push(targets=list(graph.stages))
     return sent
 
 
 def results(graph: Graph) -> list[str]:
-    """What the project's runs write that git tracks: dvc.lock, and the outputs outside of DVC's cache."""
+    """The files that runs write and git tracks: dvc.lock, and the outputs outside of DVC's cache."""
     outs = [out for stage in graph.repo.index.stages for out in stage.outs if not out.use_cache]
     return ["dvc.lock", *(os.path.relpath(out.fs_path) for out in outs)]
 
 
-def ready(branch: str) -> None:
-    """Raise UserError where no commit could be made on ``branch``: told before a run, not after it."""
+def check_branch(branch: str) -> None:
+    """Raise UserError if no commit could be made on ``branch``: called before a run, not after it."""
     if subprocess.run(["git", "check-ref-format", f"refs/heads/{branch}"]).returncode:
-        raise UserError(f"'{branch}' cannot be the name of a branch.")
+        raise UserError(f"'{branch}' is not a valid name of a branch.")
     _git("var", "GIT_COMMITTER_IDENT")
 
 
 def clean_head(own: Iterable[str]) -> str:
-    """The commit that the tree stands at; UserError where anything but a run's ``own`` results differs.
+    """The commit that is checked out; UserError if any file but a run's ``own`` results differs from it.
 
-    What a run writes may differ: a run on another branch's behalf leaves it so, and it is made anew.
+    The results may differ: a run that commits to another branch leaves them changed, and this run writes them
+    anew.
     """
     lines = _git("status", "--porcelain", "-z", "--untracked-files=all", "--no-renames").split("\0")
     changed = sorted({line[3:] for line in lines if line} - set(own))
     if changed:
         more = f" and {len(changed) - 3} more" if len(changed) > 3 else ""
         raise UserError(
-            f"the tree has changes that are not committed ({', '.join(changed[:3])}{more}), so a commit of "
-            "its results would not say what made them; commit or stash them, or run without a commit."
+            f"there are uncommitted changes ({', '.join(changed[:3])}{more}), so a commit of the "
+            "results would lack what made them; commit or stash the changes, or run without a commit."
         )
     return _git("rev-parse", "HEAD")
 
 
 def commit(branch: str, message: str, paths: Sequence[str], head: str) -> str | None:
-    """Commit ``paths`` as they are now on ``branch``; returns the commit, None where nothing has changed.
+    """Commit ``paths`` as they are now on ``branch``; returns the commit, None if nothing has changed.
 
-    ``head`` is the commit whose code made the results. Raises UserError where the tree does not stand there
-    any more, or has other changes.
+    ``head`` is the commit whose code made the results. Raises UserError if it is no longer the one checked
+    out, or if there are other changes.
 
-    The branch is made where there is none. If it is not the one checked out, neither that nor the working
-    files change: the commit is today's HEAD with the results laid over it, a child of both the branch's last
-    commit and HEAD, so that it says which code made which results.
+    The branch is created if it does not exist. If it is not the branch checked out, neither that nor the
+    working files change: the new commit is HEAD plus the results, and its parents are the branch's last
+    commit and HEAD, so that it shows which code made which results.
     """
     ref = f"refs/heads/{branch}"
     if clean_head(paths) != head:
-        raise UserError(f"HEAD moved away from {head[:7]} during the run; nothing is committed on {branch}.")
+        raise UserError(
+            f"HEAD is no longer {head[:7]}, as it was when the run began; nothing is committed on {branch}."
+        )
     tip = _git("for-each-ref", "--format=%(objectname)", ref)
     with tempfile.TemporaryDirectory() as folder:
         index = {"GIT_INDEX_FILE": str(Path(folder, "index"))}
@@ -78,7 +81,7 @@ def commit(branch: str, message: str, paths: Sequence[str], head: str) -> str | 
         parents.append(head)
     made = _git("commit-tree", tree, *(word for each in parents for word in ("-p", each)), "-m", message)
     _git("update-ref", "-m", f"commit: {message}", ref, made, tip or "0" * 40)
-    if _git("rev-parse", "HEAD") == made:  # the branch was the one checked out
+    if _git("rev-parse", "HEAD") == made:  # it is the branch checked out
         _git("reset", "--quiet", "--", *paths)
     return made
 
@@ -92,6 +95,6 @@ def _git(*arguments: str, **environment: str) -> str:
         ["git", *arguments], capture_output=True, text=True, env={**os.environ, **environment}
     )
     if done.returncode:
-        said = " ".join((done.stderr or done.stdout).split())
-        raise UserError(f"git {arguments[0]} does not succeed: {said or f'exit status {done.returncode}'}")
+        output = " ".join((done.stderr or done.stdout).split())
+        raise UserError(f"git {arguments[0]} failed: {output or f'exit status {done.returncode}'}")
     return done.stdout.rstrip("\n")

@@ -1,9 +1,18 @@
-"""One run at a time in a workspace, and whatever a killed run left behind is put right by the next.
+"""One run at a time in a project folder, and recovery from a run that failed or was killed.
 
-Before a stage may touch its outputs, a snapshot of them is laid down in DVC's folder for temporary things. If
-the stage ends well, the snapshot goes; if it fails, is cancelled or the whole machine dies, the outputs are
-put back as they were, at once or by the next run. A snapshot costs hardly any room: files that DVC
-links to its cache are linked once more, and only the others (metrics, summaries) are copied.
+What existed before a stage runs must exist until the new outputs are complete. Three mechanisms serve this,
+and none replaces another:
+
+- A stage writes to a temporary path and renames it (`pets.core.files.atomic`). So no reader sees half a file,
+  however the stage is run, and a file that is a hard link to DVC's cache is never written to. This alone is
+  enough only when a stage is run by hand, since DVC deletes a stage's outputs before it runs the command.
+- `persist: true` in dvc.yaml makes DVC leave an output in place. It is for outputs that a stage updates, the
+  embeddings alone: DVC's run cache leaves out every stage with such an output.
+- A snapshot, taken here before DVC deletes anything, brings the outputs back if the stage fails, is cancelled
+  or is killed: at once or, if this process is killed too, at the next run. `dvc checkout`, which a user of
+  `dvc repro` has, cannot do this: it knows neither metrics, which git tracks, nor outputs that are not in
+  dvc.lock. A snapshot takes hardly any space: files that DVC links to its cache are linked once more, and
+  only the others are copied.
 """
 
 import fcntl
@@ -21,17 +30,13 @@ from urllib.parse import quote, unquote
 import psutil
 from dvc.lock import make_lock
 
-from stages.errors import UserError
-from stages.files import read_json, remove, whole, write_json
-
-MARK = "PETS_FLOW_WORKSPACE"  # in the environment of every stage's process: whose it is, if it is left alone
+from pets.core.errors import UserError
+from pets.core.files import atomic, read_json, remove, write_json
+from pets.core.stage import FLOW as MARK
 
 
 class Workspace:
-    """The project's folder, as one run after another has it for itself.
-
-    Raises UserError where ``root`` is no DVC project.
-    """
+    """The project's folder, used by one run at a time. Raises UserError if ``root`` is no DVC project."""
 
     def __init__(self, root: Path) -> None:
         if not (root / ".dvc").is_dir():
@@ -42,52 +47,46 @@ class Workspace:
 
     @contextmanager
     def held(
-        self, me: dict[str, Any], say: Callable[[str], None], pause: Callable[[], None]
+        self, run: dict[str, Any], report: Callable[[str], None], pause: Callable[[], None]
     ) -> Iterator[dict[str, Any] | None]:
-        """Wait until no other run is in here, `pause` by `pause`, and say whose it is.
+        """Lock the workspace. While another run holds it, report which, and ``pause`` between attempts.
 
-        ``me`` ("name", and "flow_run_id" where it is a flow run) is what a run that waits for this one is
-        told. Yields what the last flow run said of itself if it was killed, else None, and only a flow run
-        clears that away. The lock is the kernel's, so it ends with the process.
+        ``run`` ("name", and "flow_run_id" if it is a flow run) is what a waiting run reports. Yields the
+        description of the last flow run if it was killed, else None; only a flow run then removes that
+        description. The lock is the kernel's, so it ends with the process.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
         with (self.folder / "lock").open("a+", encoding="utf-8") as file:
-            _wait_for(file, say, pause)
-            killed = _owner(file)
-            _write(file, {**me, "pid": os.getpid(), "host": socket.gethostname(), "since": _now()})
+            _acquire(file, report, pause)
+            killed = _read_owner(file)
+            _write_owner(file, {**run, "pid": os.getpid(), "host": socket.gethostname(), "since": _now()})
             try:
-                self._mend_rwlock()
+                self._repair_rwlock()
                 yield killed
             finally:
-                _write(file, None if "flow_run_id" in me else killed)
+                _write_owner(file, None if "flow_run_id" in run else killed)
 
     def environment(self) -> dict[str, str]:
-        """What a stage's process must have in its environment to be found again."""
+        """Environment variables that mark a process as one of this workspace, for `stop_leftovers`."""
         return {MARK: str(self.root)}
 
     @contextmanager
-    def snapshot(self, name: str, paths: Sequence[Path]) -> Iterator[None]:
-        """If the block fails, or this process dies in it, ``paths`` come back as they are now."""
+    def snapshot(self, name: str, paths: Sequence[Path], always: bool = False) -> Iterator[None]:
+        """Restore ``paths`` if the block fails or this process is killed in it, or with ``always``."""
         folder = self._take(name, paths)
         try:
             yield
         except BaseException:
             self._restore(folder)
             raise
-        _discard(folder)
-
-    @contextmanager
-    def undone(self, name: str, paths: Sequence[Path]) -> Iterator[None]:
-        """However the block ends, ``paths`` come back as they are now."""
-        folder = self._take(name, paths)
-        try:
-            yield
-        finally:
+        if always:
             self._restore(folder)
+        else:
+            _discard(folder)
 
     def _take(self, name: str, paths: Sequence[Path]) -> Path:
         folder = self.folder / "before" / quote(name, safe="@")
-        with whole(folder) as temporary:
+        with atomic(folder) as temporary:
             temporary.mkdir()
             kept = {}
             for number, path in enumerate(paths):
@@ -98,39 +97,39 @@ class Workspace:
             write_json(temporary / "paths.json", kept)
         return folder
 
-    def stop_orphans(self, say: Callable[[str], None]) -> None:
-        """Stop the processes that a killed run left behind. Call it while the workspace is `held`."""
+    def stop_leftovers(self, report: Callable[[str], None]) -> None:
+        """Kill the processes that a killed run left running. Call it while the workspace is `held`."""
         own = {os.getpid(), *(each.pid for each in psutil.Process().children(recursive=True))}
-        orphans = [
+        leftovers = [
             each
-            for each in psutil.process_iter(["environ"])  # None for other people's processes
+            for each in psutil.process_iter(["environ"])  # None for other users' processes
             if (each.info["environ"] or {}).get(MARK) == str(self.root) and each.pid not in own
         ]
-        for process in orphans:
-            say(f"stopping process {process.pid}, which a killed run left behind")
+        for process in leftovers:
+            report(f"stopping process {process.pid}, left running by a killed run")
             with suppress(psutil.NoSuchProcess):
                 process.kill()
-        psutil.wait_procs(orphans, timeout=30)
+        psutil.wait_procs(leftovers, timeout=30)
 
-    def put_back(self, finished: Callable[[str], bool], say: Callable[[str], None]) -> None:
-        """Put back the outputs of stages in the middle of which a run was killed.
+    def restore_killed(self, finished: Callable[[str], bool], report: Callable[[str], None]) -> None:
+        """Restore the outputs of the stages that were running when a run was killed.
 
-        ``finished`` says of a stage, by name, whether its outputs are what dvc.lock says: then the run got to
-        its end, or somebody ran it since, and the outputs stay. Call it while the workspace is `held` and no
+        ``finished`` says of a stage, by name, whether its outputs are those in dvc.lock: then it was
+        complete, or has been run since, and the outputs stay. Call it while the workspace is `held` and no
         other DVC process works on the outputs.
         """
         for folder in sorted((self.folder / "before").glob("*")):
             name = unquote(folder.name)
-            if name.startswith("."):  # a snapshot half taken, or half discarded
+            if name.startswith("."):  # incomplete: its creation or its removal was cut short
                 remove(folder)
             elif finished(name):
                 _discard(folder)
             else:
-                say(f"putting back the outputs of {name}, in which a run was killed")
+                report(f"restoring the outputs of {name}: a run was killed in it")
                 self._restore(folder)
 
-    def _mend_rwlock(self) -> None:
-        """DVC writes its table of who holds what in place; half a table would stop every DVC command."""
+    def _repair_rwlock(self) -> None:
+        """Delete DVC's table of locks if a kill left it truncated: no DVC command could read it."""
         table = self.temporary / "rwlock"
         with make_lock(os.fspath(self.temporary / "rwlock.lock"), wait=True):
             try:
@@ -141,57 +140,46 @@ class Workspace:
                 table.unlink()
 
     def _restore(self, folder: Path) -> None:
-        """Put a snapshot back. It can be cut off anywhere and be done again."""
+        """Restore a snapshot. If this is interrupted anywhere, it can be repeated."""
         for number, each in read_json(folder / "paths.json").items():
             path, saved = self.root / each["path"], folder / number
             if each["existed"] and not os.path.lexists(saved):
-                continue  # put back already
+                continue  # already restored
             remove(path)
             if each["existed"]:
                 path.parent.mkdir(parents=True, exist_ok=True)
                 saved.rename(path)
-            else:
-                self._prune(path.parent)
         _discard(folder)
-
-    def _prune(self, folder: Path) -> None:
-        """Remove folders that became empty."""
-        while folder.is_relative_to(self.root) and folder != self.root:
-            if folder.exists():
-                if any(folder.iterdir()):
-                    return
-                folder.rmdir()
-            folder = folder.parent
 
 
 def _discard(folder: Path) -> None:
-    """Remove a snapshot, so that one half removed is never taken for a whole one."""
-    gone = folder.with_name(f".{folder.name}.gone")
-    remove(gone)
-    folder.rename(gone)
-    remove(gone)
+    """Remove a snapshot: renamed first, so that one removed halfway is not taken for a complete one."""
+    renamed = folder.with_name(f".{folder.name}.gone")
+    remove(renamed)
+    folder.rename(renamed)
+    remove(renamed)
 
 
-def _wait_for(file: TextIO, say: Callable[[str], None], pause: Callable[[], None]) -> None:
-    told = None
+def _acquire(file: TextIO, report: Callable[[str], None], pause: Callable[[], None]) -> None:
+    reported = None
     while True:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            owner = _owner(file)
-            if owner and owner != told:
-                say(
+            owner = _read_owner(file)
+            if owner and owner != reported:
+                report(
                     f"waiting for the run {owner['name']} (process {owner['pid']} on {owner['host']}, "
-                    f"since {owner['since']}), which works in this folder"
+                    f"since {owner['since']}) in the same folder"
                 )
-                told = owner
+                reported = owner
             pause()
         else:
             return
 
 
-def _owner(file: TextIO) -> dict[str, Any] | None:
-    """Who wrote itself into the lock file; None where nobody did, or it is being written just now."""
+def _read_owner(file: TextIO) -> dict[str, Any] | None:
+    """The run that the lock file names; None if it names none, or is being written at this moment."""
     file.seek(0)
     try:
         owner: dict[str, Any] | None = json.loads(file.read() or "null")
@@ -200,7 +188,7 @@ def _owner(file: TextIO) -> dict[str, Any] | None:
     return owner
 
 
-def _write(file: TextIO, owner: dict[str, Any] | None) -> None:
+def _write_owner(file: TextIO, owner: dict[str, Any] | None) -> None:
     file.seek(0)
     file.truncate()
     json.dump(owner, file)
@@ -219,7 +207,7 @@ def _copy(path: Path, target: Path) -> None:
 
 
 def _link_or_copy(path: str, target: str) -> None:
-    """A file with more than one name is linked to DVC's cache, and never written to under this name."""
+    """Link a file with several links: it is one to DVC's cache, and never written to. Copy any other."""
     if os.lstat(path).st_nlink > 1:
         os.link(path, target, follow_symlinks=False)
     else:

@@ -3,34 +3,35 @@
 from pathlib import Path
 from typing import Any
 
-from stages import params
-from stages.door import open_door
-from stages.errors import UserError
-from stages.files import whole, write_json
-from stages.sources.registry import source_named
+from pets import sources
+from pets.core import params
+from pets.core.files import atomic, write_json
+from pets.core.stage import run_stage
+from pets.dataset import Dataset
 
 
 def main(dataset: str) -> None:
-    """Fetch, check and unpack; what stood before stays until the new folder is whole."""
+    """Fetch, check and unpack; an earlier folder stays until the new one is complete."""
     entry: dict[str, Any] = params.read(f"datasets.{dataset}", dict[str, Any])
-    if "source" not in entry:
-        raise UserError(f"params.yaml: datasets.{dataset} does not say its source.")
-    source = source_named(entry["source"])
+    name = str(entry.get("source", ""))
+    params.check_names(f"datasets.{dataset}.source", "sources", [name])
+    source = sources.load(name)
     settings = params.read(f"datasets.{dataset}", source.Settings)
-    folder = Path("data", dataset)
-    with whole(folder / "raw") as raw:
+    archives = params.read("archives", Path).expanduser()
+    data = Dataset(dataset)
+    with atomic(data.raw) as raw:
         raw.mkdir()
-        archives = source.fetch(settings, raw, folder / "downloads")
+        fetched = source.fetch(settings, raw, archives)
     write_json(
-        folder / "origin.json",
+        data.folder / "origin.json",
         {
-            "source": entry["source"],
-            "label_name": source.label_name,
-            "drawn": source.drawn,
-            "archives": archives,
+            "source": name,
+            "label_name": source.LABEL_NAME,
+            "synthetic": source.SYNTHETIC,
+            "archives": fetched,
         },
     )
 
 
 if __name__ == "__main__":
-    open_door(main)
+    run_stage(main)

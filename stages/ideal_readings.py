@@ -1,93 +1,36 @@
-"""Is one network's ideal zebra another's? Every ideal of the run, read by every backbone of the run.
-
-ImageNet's classes are read by each backbone's own classifier, a data set's breeds by the same kind of head
-that made them, on the reader's features. It is a stage of its own so that one more backbone makes no ideal
-anew.
-"""
+"""Every backbone's ideals of ImageNet classes, classified by this one."""
 
 from pathlib import Path
 
-import pandas as pd
 import torch
 
-from stages import params
-from stages.attacks.reread import reread
-from stages.attacks.victim import load_probe
-from stages.backbones.build import build
-from stages.door import open_door
-from stages.engines.eager import Device, Engine, Precision
-from stages.files import read_json, whole, write_json
-from stages.params import Run
-
-IDEALS = Path("ideals")
-COLUMNS = ["group", "maker", "reader", "name", "probability", "first"]
+from pets.backbones.build import build
+from pets.core import params
+from pets.core.files import atomic
+from pets.core.stage import run_stage
+from pets.engines.device import Device, Precision
+from pets.engines.pytorch import Engine
+from pets.visualization.readings import made, reading
 
 
-def main() -> None:
-    """Write ideal_readings/readings.csv, a row for each ideal and reader, and metrics.json, their means."""
-    run = params.read("run", Run)
+def main(backbone: str) -> None:
+    """Write ideal_readings/<backbone>.csv, a row for each ideal of each backbone of the run."""
+    makers = params.read("run.backbones", list[str])
     weights = params.read("embed.weights", Path)
     device: Device = params.read("embed.device", Device)  # type: ignore[arg-type]
     precision: Precision = params.read("embed.precision", Precision)  # type: ignore[arg-type]
     views = params.read("embed.views", int)
-    dtype = params.read("embed.dtype", str)
-    breeds = [(dataset, head) for dataset in run.datasets for head in run.heads]
-    readings = []
-    for reader in run.backbones:
-        network = build(reader, weights)
-        imagenet = made("imagenet", run.backbones)
-        if len(imagenet):
-            engine = Engine(network.as_classifier(), device, precision)
-            logits = reread(list(imagenet["file"]), engine, views, "float32")
-            readings.append(reading(imagenet, reader, logits.double().softmax(1)))
-        engine = Engine(network, device, precision)
-        for dataset, head in breeds:
-            ideals = made(f"{dataset}/{head}", run.backbones)
-            if len(ideals):
-                probe, _ = load_probe(Path("models", dataset, reader, head))
-                features = reread(list(ideals["file"]), engine, views, dtype)
-                with torch.inference_mode():
-                    readings.append(reading(ideals, reader, probe.log_probabilities(features).exp()))
-    table = pd.concat(readings)[COLUMNS] if readings else pd.DataFrame(columns=COLUMNS)
-    with whole(Path("ideal_readings")) as folder:
-        folder.mkdir()
-        table.to_csv(folder / "readings.csv", index=False, lineterminator="\n")
-        write_json(folder / "metrics.json", means(table))
-    for (group, maker, by), part in table.groupby(["group", "maker", "reader"], sort=False):
-        print(f"{group}: {maker}'s, read by {by}: {part['first'].mean():.0%} as meant")
-
-
-def made(group: str, backbones: list[str]) -> pd.DataFrame:
-    """All backbones' ideals of a group, "imagenet" or "<data set>/<head>": maker, name, places, file."""
-    first, _, head = group.partition("/")
-    rows = []
-    for maker in backbones:
-        pictures = IDEALS.joinpath(first, maker, head, "pictures")
-        rows += [
-            {"group": group, "maker": maker, **ideal, "file": pictures / ideal["file"]}
-            for ideal in read_json(pictures / "ideals.json")
-        ]
-    return pd.DataFrame(rows)
-
-
-def reading(ideals: pd.DataFrame, reader: str, probabilities: torch.Tensor) -> pd.DataFrame:
-    """The ideals with each one's ``probability`` of what it is to be, and whether that comes ``first``.
-
-    Of a species that is the sum of its classes', and whether the likeliest class is one of them.
-    """
-    rows = list(zip(probabilities, ideals["places"], strict=True))
-    own = [float(row[places].sum()) for row, places in rows]
-    first = [int(row.argmax()) in places for row, places in rows]
-    return ideals.assign(reader=reader, probability=own, first=first)
-
-
-def means(table: pd.DataFrame) -> dict[str, dict[str, float]]:
-    """The mean probability for each group, by maker and reader."""
-    found: dict[str, dict[str, float]] = {}
-    for (group, maker, reader), part in table.groupby(["group", "maker", "reader"], sort=False):
-        found.setdefault(str(group), {})[f"{maker} by {reader}"] = float(part["probability"].mean())
-    return found
+    ideals = made({maker: Path("ideals", "imagenet", maker, "pictures") for maker in makers}, "imagenet")
+    probabilities = torch.empty(0, 0)
+    if len(ideals):  # where no class is asked for, a backbone needs no classifier
+        engine = Engine(build(backbone, weights).as_classifier(), device, precision)
+        probabilities = engine.embed(list(ideals["file"]), views, "float32").double().softmax(1)
+    table = reading(ideals, backbone, probabilities)
+    with atomic(Path("ideal_readings", f"{backbone}.csv")) as temporary:
+        table.to_csv(temporary, index=False, lineterminator="\n")
+    for maker, rows in table.groupby("maker", sort=False):
+        print(f"{backbone} classifies {rows['first'].mean():.0%} of {maker}'s ideals as what they are of.")
 
 
 if __name__ == "__main__":
-    open_door(main)
+    run_stage(main)

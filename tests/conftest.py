@@ -1,5 +1,6 @@
-"""A workspace of its own for tests that run the pipeline as a user does: real git, DVC and commands."""
+"""A scratch workspace for tests that run the pipeline as a user does: with real git, DVC and commands."""
 
+import hashlib
 import os
 import shutil
 import subprocess
@@ -13,14 +14,14 @@ from playwright.sync_api import Browser, sync_playwright
 
 ROOT = Path(__file__).parent.parent
 SHARED = ROOT.parent / "shared" / "data"
-PROJECT = ("flows", "stages", "params.yaml", "dvc.yaml", "prefect.yaml", ".dvcignore", ".gitignore")
+PROJECT = ("flows", "pets", "stages", "params.yaml", "dvc.yaml", "prefect.yaml", ".dvcignore", ".gitignore")
 CHROMIUM = next(
     (path for path in map(Path, ("/usr/bin/chromium", "/usr/bin/chromium-browser")) if path.exists()), None
 )
 # Galleries as small as they can be: most tests are about something else.
 SMALL_GALLERIES = (
     "ideal.classes=[zebra]",
-    "ideal.taken_apart=[]",
+    "ideal.ablation=[]",
     "ideal.frames=3",
     "ideal.method.coarse_steps=1",
     "ideal.method.fine_steps=2",
@@ -36,7 +37,7 @@ SMALL_GALLERIES = (
 FEW_ATTACKS = (
     "attack.gallery=1",
     "attack.steps=3",
-    "attack.smallest_steps=2",
+    "attack.minimum_norm_steps=2",
     "attack.curve.images=3",
     "attack.curve.epsilons=[0.5/255, 2/255]",
     "attack.curve.steps=2",
@@ -78,6 +79,11 @@ class Workspace:
     def set_params(self, *assignments: str) -> None:
         """Change params.yaml as a user would."""
         self.run("python", "-m", "stages.params", *assignments)
+
+
+def md5(file: Path) -> str:
+    """The md5 of a file, as params.yaml has it."""
+    return hashlib.md5(file.read_bytes()).hexdigest()
 
 
 def stages_run(output: str) -> set[str]:
@@ -124,3 +130,23 @@ def browser() -> Iterator[Browser]:
         chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
         yield chromium
         chromium.close()
+
+
+# The longest files first, so that two test processes end at about the same time.
+LONGEST = (
+    "tests/stages/test_pipeline.py",
+    "tests/flows/test_deployments.py",
+    "tests/real/",
+    "tests/stages/test_galleries.py",
+    "tests/flows/test_stopping.py",
+    "tests/stages/test_reruns.py",
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Order the files by the list above; the others keep their order behind them."""
+
+    def place(item: pytest.Item) -> int:
+        return next((at for at, name in enumerate(LONGEST) if item.nodeid.startswith(name)), len(LONGEST))
+
+    items.sort(key=place)

@@ -1,4 +1,4 @@
-"""What `dvc plots` draws, read from the Vega-Lite specifications on the page that it writes."""
+"""What `dvc plots` shows, read from the Vega-Lite specifications on the page that it writes."""
 
 import json
 import re
@@ -13,9 +13,9 @@ def specs(page: str) -> dict[str, dict[str, Any]]:
 
 
 def shows(spec: dict[str, Any], *channels: str) -> set[tuple[str, ...]]:
-    """What the channels (color, x, facet, ...) show together: one tuple for each that differs.
+    """The distinct values that the channels (color, x, facet, ...) show together, as tuples.
 
-    A value outside of a scale's own domain is not drawn, and a column that isn't there is an error.
+    A value outside a scale's own domain is not drawn, so it is left out; a missing column is an error.
     """
     rows = spec["data"]["values"]
     calculated = {each["as"] for each in spec.get("transform", [])}
@@ -31,12 +31,12 @@ def shows(spec: dict[str, Any], *channels: str) -> set[tuple[str, ...]]:
 
 
 def fields(spec: dict[str, Any]) -> set[str]:
-    """The columns that a specification shows anywhere."""
+    """The columns that a specification uses anywhere."""
     return set(_named(spec, "field"))
 
 
 def _named(part: Any, name: str) -> Iterator[Any]:
-    """All that stands under a name, at any depth; the table itself is left out."""
+    """Every value with this key, at any depth, except in the table itself."""
     if isinstance(part, dict):
         for key, value in part.items():
             if key == name:

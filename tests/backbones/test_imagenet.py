@@ -6,12 +6,12 @@ from pathlib import Path
 import pytest
 import torch
 
-from stages.backbones.build import build
-from stages.backbones.imagenet import class_names, class_places
-from stages.errors import UserError
+from pets.backbones.build import build
+from pets.backbones.imagenet import class_names, class_places
+from pets.core.errors import UserError
 
 
-def test_a_thousand_names_of_their_own() -> None:
+def test_a_thousand_distinct_names() -> None:
     assert len(set(class_names())) == 1000
     places = [class_places(name) for name in ("tabby", "zebra", "golden retriever")]
     assert places == [[281], [340], [207]]
@@ -29,7 +29,7 @@ def test_a_species_is_all_its_classes() -> None:
     ("name", "near"),
     [("zebre", "'zebra'"), ("golden retreiver", "'golden retriever'"), ("Persian", "'Persian cat'")],
 )
-def test_an_unknown_class_is_told_with_the_nearest(name: str, near: str) -> None:
+def test_an_unknown_class_is_reported_with_the_nearest(name: str, near: str) -> None:
     with pytest.raises(
         UserError, match=f"'{name}', which is no class of ImageNet; did you mean .*{near}"
     ) as error:
@@ -37,7 +37,7 @@ def test_an_unknown_class_is_told_with_the_nearest(name: str, near: str) -> None
     assert "\n" not in str(error.value)
 
 
-def test_a_backbone_without_such_a_classifier_knows_no_zebra() -> None:
+def test_a_backbone_without_such_a_classifier_is_reported() -> None:
     backbone = replace(build("efficientnet_lite0", Path("weights")), imagenet=None)
     with pytest.raises(UserError, match="efficientnet_lite0 has no classifier for ImageNet") as error:
         backbone.as_classifier()
@@ -47,7 +47,7 @@ def test_a_backbone_without_such_a_classifier_knows_no_zebra() -> None:
 def test_its_features_become_the_logits() -> None:
     backbone = build("efficientnet_lite0", Path("weights"))
     images = torch.randn(2, 3, 224, 224, generator=torch.Generator().manual_seed(0))
-    assert backbone.classifier is not None
+    assert backbone.imagenet is not None
     with torch.inference_mode():
-        expected = backbone.classifier(backbone.features(images))
+        expected = backbone.imagenet(images)
         torch.testing.assert_close(backbone.as_classifier().features(images), expected)

@@ -4,15 +4,15 @@ import pytest
 import torch
 from torch import nn
 
-from stages.backbones.base import Backbone
-from stages.backbones.build import build
-from stages.engines.gradients import differentiable
-from stages.images.preprocessing import Preprocessing
+from pets.backbones.base import Backbone
+from pets.backbones.build import build
+from pets.engines.gradients import differentiable
+from pets.images.preprocessing import Preprocessing
 
 
 def backbone(network: nn.Module) -> Backbone:
     same = Preprocessing(16, 16, 16, "bilinear", (0.5,) * 3, (0.5,) * 3)
-    return Backbone("toy", network.eval().requires_grad_(False), None, "last", same, "none", "0")
+    return Backbone("toy", network.eval().requires_grad_(False), "last", same, "none", "0")
 
 
 def worn(norm: nn.BatchNorm2d) -> nn.BatchNorm2d:

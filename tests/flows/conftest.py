@@ -1,4 +1,4 @@
-"""A Prefect server of the tests' own, and a toy DVC project whose stages take as long as one wants."""
+"""A Prefect server for the tests, and a toy DVC project whose stages take as long as a test wants."""
 
 import os
 import shutil
@@ -13,8 +13,10 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import psutil
 import pytest
 
+from flows.workspace import MARK
 from tests.conftest import ROOT, Workspace
 
 HERE = Path(__file__).parent
@@ -28,7 +30,7 @@ class Server:
     environment: dict[str, str]
 
     def ask(self, method: str, path: str, body: Any = None) -> Any:
-        """An answer of its API; asked again while it is too busy for one, as Prefect's client does."""
+        """Call its API; try again while it is too busy to answer, as Prefect's client does."""
 
         def answer() -> httpx.Response | None:
             try:
@@ -54,7 +56,7 @@ class Server:
         return runs
 
     def task_runs(self, flow_run: dict[str, Any]) -> dict[str, dict[str, Any]]:
-        """A flow run's task runs by name; they come in by way of events, so a little later than the end."""
+        """A flow run's task runs by name; the server learns of their end a little after the flow's."""
 
         def all_ended() -> dict[str, dict[str, Any]] | None:
             wanted = {"id": {"any_": [flow_run["id"]]}}
@@ -65,17 +67,17 @@ class Server:
         return eventually(all_ended)
 
     def artifacts(self, flow_run: dict[str, Any]) -> dict[str, dict[str, Any]]:
-        """A flow run's artifacts by key, those of its tasks included."""
+        """A flow run's artifacts by key, including those of its tasks."""
         wanted = {"id": {"any_": [flow_run["id"]]}}
         return {each["key"]: each for each in self.post("/artifacts/filter", flow_runs=wanted, limit=200)}
 
 
 def eventually(look: Callable[[], Any], seconds: float = 120) -> Any:
-    """What ``look`` finds once it finds anything; the tests' patience, not a promise of speed."""
+    """Call ``look`` until it returns something, and return that; ``seconds`` is only a limit."""
     deadline = time.monotonic() + seconds
     while not (found := look()):
         assert time.monotonic() < deadline, f"not within {seconds} seconds"
-        time.sleep(0.2)
+        time.sleep(0.1)
     return found
 
 
@@ -130,17 +132,26 @@ class Toy(Workspace):
 
     server: Server
 
-    def set(self, **values: float) -> None:
-        """Write params.yaml: the toy's own two, and what every params.yaml must have."""
-        content = {"seed": 1, "pause": 0.1, **values}
+    def set(self, seed: int) -> None:
+        """Write params.yaml: the toy's only parameter, and what every params.yaml must have."""
         run = (
             "run: {datasets: [toy], backbones: [efficientnet_lite0], heads: [linear]}\ndatasets: {toy: {}}\n"
         )
-        own = "".join(f"{key}: {value}\n" for key, value in content.items())
-        (self.path / "params.yaml").write_text(run + own)
+        (self.path / "params.yaml").write_text(f"{run}seed: {seed}\n")
+
+    def pause(self, seconds: float) -> None:
+        """Let every stage take about ``seconds``; DVC does not know of it."""
+        (self.path / "pause").write_text(str(seconds))
+
+    def hold(self, stage: str) -> None:
+        """Let a stage wait in the middle of its first output until it is released."""
+        (self.path / f"hold-{stage}").touch()
+
+    def release(self, stage: str) -> None:
+        (self.path / f"hold-{stage}").unlink()
 
     def start(self, *words: str, **environment: str) -> "subprocess.Popen[str]":
-        """Start the flow."""
+        """Start the flow in the background."""
         return subprocess.Popen(
             [sys.executable, "-m", "flows.pipeline", *words],
             cwd=self.path,
@@ -151,18 +162,18 @@ class Toy(Workspace):
         )
 
     def flow(self, *words: str, fails: bool = False, **environment: str) -> str:
-        """Run the flow to its end; returns what it printed."""
+        """Run the flow; returns its output."""
         process = self.start(*words, **environment)
         output, _ = process.communicate(timeout=300)
         assert (process.returncode != 0) == fails, output
         return output
 
     def last_run(self) -> dict[str, Any]:
-        """The run of the flow that began last, but for those of deployments."""
+        """The run of the flow that began last, except those of deployments."""
         return self.server.flow_runs(deployment_id={"is_null_": True})[0]
 
     def lock(self) -> list[str]:
-        """dvc.lock's text, stage by stage, in the order of their names."""
+        """The text of dvc.lock, stage by stage, sorted by name."""
         text = (self.path / "dvc.lock").read_text()
         stages: list[str] = []
         for line in text.splitlines():
@@ -173,7 +184,7 @@ class Toy(Workspace):
         return sorted(stages)
 
     def outputs(self) -> dict[str, str]:
-        """Every file that the stages make, with its text."""
+        """Every file that the stages made, with its text."""
         files = [self.path / "origin.json", self.path / "metrics.json", *self.path.glob("*.txt")]
         files += [*self.path.glob("raw/*"), *self.path.glob("right/*")]
         return {str(each.relative_to(self.path)): each.read_text() for each in files if each.exists()}
@@ -185,11 +196,13 @@ def new_toy(tmp_path_factory: pytest.TempPathFactory, server: Server) -> Callabl
         toy = Toy(tmp_path_factory.mktemp("toy"), server)
         shutil.copy(HERE / "toy.py", toy.path)
         shutil.copy(HERE / "toy.dvc.yaml", toy.path / "dvc.yaml")
-        (toy.path / ".gitignore").write_text("/raw\n/origin.json\n/left.txt\n/right\n/joined.txt\n")
+        ignored = ("raw", "origin.json", "left.txt", "right", "joined.txt", "pause", "hold-*")
+        (toy.path / ".gitignore").write_text("".join(f"/{name}\n" for name in ignored))
         (toy.path / ".dvc").mkdir()
         for name in ("config", ".gitignore"):
             shutil.copy(ROOT / ".dvc" / name, toy.path / ".dvc")
-        toy.set()
+        toy.set(seed=1)
+        toy.pause(0)
         toy.commit("the toy")
         return toy
 
@@ -199,3 +212,33 @@ def new_toy(tmp_path_factory: pytest.TempPathFactory, server: Server) -> Callabl
 @pytest.fixture
 def toy(new_toy: Callable[[], Toy]) -> Toy:
     return new_toy()
+
+
+def states(runs: dict[str, dict[str, Any]]) -> dict[str, str]:
+    return {name: run["state_name"] for name, run in runs.items()}
+
+
+def wait_for_line(process: "subprocess.Popen[str]", part: str) -> str:
+    """Read a running flow's output up to a line that contains ``part``; returns what was read."""
+    read = ""
+    assert process.stdout is not None
+    for line in process.stdout:
+        read += line
+        if part in line:
+            return read
+    raise AssertionError(read)
+
+
+def incomplete(toy: Toy) -> list[str]:
+    """The outputs that a stage has begun to write."""
+    return [name for name, text in toy.outputs().items() if text == "{"]
+
+
+def leftovers(toy: Toy) -> list[psutil.Process]:
+    """Processes of the toy's stages that still run."""
+    marked = [
+        each
+        for each in psutil.process_iter(["environ", "status"])
+        if (each.info["environ"] or {}).get(MARK) == str(toy.path)
+    ]
+    return [each for each in marked if each.info["status"] != psutil.STATUS_ZOMBIE]

@@ -1,4 +1,4 @@
-"""A git history of evaluations, made with real git and DVC but without the networks, so that it is quick."""
+"""A git history of evaluations, made quickly: with real git and DVC, but without the networks."""
 
 import hashlib
 import json
@@ -11,7 +11,7 @@ import pandas as pd
 from PIL import Image
 
 from tests.conftest import Workspace
-from tests.pictures.generated import breeds, probabilities, provenance, write_evaluation
+from tests.report.generated import breeds, probabilities, provenance, write_evaluation
 
 NASTY = '<script>document.title="caught"</script>'
 EACH = 12  # test images of a class
@@ -28,6 +28,7 @@ stages:
     outs:
     - evaluations/${item.dataset}/${item.backbone}/${item.head}/predictions.parquet
     - evaluations/${item.dataset}/${item.backbone}/${item.head}/provenance.json
+    - evaluations/${item.dataset}/${item.backbone}/${item.head}/scores.json
     metrics:
     - evaluations/${item.dataset}/${item.backbone}/${item.head}/metrics.json: {cache: false}
 """
@@ -41,7 +42,7 @@ class History:
 
     @property
     def path(self) -> Path:
-        """Where it lies."""
+        """Its folder."""
         return self.workspace.path
 
     def evaluate(
@@ -51,9 +52,12 @@ class History:
         species: dict[str, str] | None = None,
         prefix: str = "",
         bootstrap: int = 200,
+        nested: bool = False,
     ) -> None:
         """Write the evaluations of ``backbone/head``: strength, as a run of the pipeline would, and commit
-        them to DVC. Better strength, the same luck: images that are hard stay hard.
+        them to DVC. The noise does not depend on the strength: images that are hard stay hard.
+
+        ``nested``: as the pipeline wrote metrics before there was a scores.json.
         """
         species = species or breeds() | {NASTY: "dog"}
         backbones, heads = (
@@ -66,7 +70,8 @@ class History:
             "evaluate": {"bootstrap": bootstrap},
         }
         (self.path / "params.yaml").write_text(json.dumps(params))  # JSON is YAML
-        (self.path / "dvc.yaml").write_text(DVC_YAML)
+        lines = [line for line in DVC_YAML.splitlines() if not (nested and line.endswith("scores.json"))]
+        (self.path / "dvc.yaml").write_text("\n".join(lines))
         truth = np.repeat(np.arange(len(species)), EACH)
         names = [each.replace("/", "-") for each in species]
         ids = [f"{prefix}{names[of]}_{i}" for i, of in enumerate(truth)]
@@ -76,12 +81,14 @@ class History:
             backbone, head = key.split("/")
             p = probabilities(truth, len(species), strength, seed=len(head))
             folder = self.path / "evaluations" / dataset / backbone / head
-            card = provenance(dataset, backbone, head, species, len(truth))
-            write_evaluation(folder, species, ids, truth, p, [("1", "penalty", 0.8, 0.5, True)], card)
+            origin = provenance(dataset, backbone, head, species, len(truth))
+            write_evaluation(folder, species, ids, truth, p, [("1", "penalty", 0.8, 0.5, True)], origin)
+            if nested:
+                nest(folder)
         self.workspace.run("dvc", "commit", "-f", "-q")
 
     def commit(self, tag: str) -> None:
-        """A git commit of all that is there, under a tag."""
+        """A git commit of everything, with a tag."""
         self.workspace.run("git", "add", "-A")
         self.workspace.run("git", "commit", "-q", "--allow-empty", "-m", tag)
         self.workspace.run("git", "tag", tag)
@@ -97,3 +104,17 @@ class History:
             sha256 = hashlib.sha256(file.read_bytes()).hexdigest()
             rows.append({"image_id": image_id, "path": file.name, "sha256": sha256})
         pd.DataFrame(rows).to_parquet(folder / "catalog.parquet", index=False)
+
+
+def nest(folder: Path) -> None:
+    """Make of an evaluation's scores.json the metrics.json of earlier commits."""
+    scores = json.loads((folder / "scores.json").read_text())
+    (folder / "scores.json").unlink()
+    metrics = {
+        task: {
+            key.replace("mean_per_class", "mean_per_class_accuracy"): each["value"]
+            for key, each in of.items()
+        }
+        for task, of in scores.items()
+    }
+    (folder / "metrics.json").write_text(json.dumps(metrics))

@@ -1,4 +1,4 @@
-"""What a user relies on when comparing revisions: verdicts, where they come from, and what is told if not."""
+"""What a user relies on when comparing revisions: verdicts, where they come from, and error messages."""
 
 import html
 import json
@@ -18,19 +18,18 @@ from prefect.artifacts import Artifact
 from prefect.testing.utilities import prefect_test_harness
 from rich.console import Console
 
-from flows import revisions
 from flows.compare import compare, main
-from flows.comparison import markdown, page, record, terminal
-from flows.comparison.build import build
-from flows.comparison.pairing import Pairing, chosen, pair
-from flows.comparison.result import Comparison
-from flows.comparison.verdicts import BETTER, CHANCE, WORSE
-from flows.revisions import Combination
-from stages.errors import UserError
+from pets.comparison import markdown, page, record, revisions, terminal
+from pets.comparison.build import build
+from pets.comparison.pairing import Pairing, chosen, pair
+from pets.comparison.result import Comparison
+from pets.comparison.revisions import Combination
+from pets.comparison.verdicts import BETTER, CHANCE, WORSE
+from pets.core.errors import UserError
 from tests.conftest import ROOT, Workspace
 from tests.flows.history import NASTY, History
-from tests.pictures.generated import breeds
-from tests.test_report import CONTRASTS
+from tests.report.generated import breeds
+from tests.report.test_page import CONTRASTS
 
 LINEAR, KNN = "efficientnet_lite0/linear", "efficientnet_lite0/knn"
 GOOD = {LINEAR: 2.6, KNN: 2.0}
@@ -38,15 +37,17 @@ GOOD = {LINEAR: 2.6, KNN: 2.0}
 
 @pytest.fixture(scope="module")
 def history(new_workspace: Callable[[], Workspace]) -> History:
-    """Tags: bare (no pipeline), good, again (the same results), bad (a worse linear head), swapped (another
-    backbone), fewer (without a class), elsewhere (other images), unrun (params.yaml changed after the run),
-    drawn, unevaluated; the workspace is at good.
+    """Tags: bare (no pipeline), nested (good, as earlier versions wrote it), good, again (the same results),
+    bad (a worse linear head), swapped (another backbone), fewer (without a class), elsewhere (other images),
+    unrun (params.yaml changed after the run), synthetic, unevaluated; the workspace is at good.
     """
     made = History(new_workspace())
     for name in ("dvc.yaml", "params.yaml"):
         (made.path / name).unlink()
     shutil.rmtree(made.path / "stages")
     made.commit("bare")
+    made.evaluate(GOOD, nested=True)
+    made.commit("nested")
     made.evaluate(GOOD)
     made.commit("good")
     made.commit("again")
@@ -59,7 +60,7 @@ def history(new_workspace: Callable[[], Workspace]) -> History:
     made.evaluate({LINEAR: 2.6}, prefix="other_")
     made.commit("elsewhere")
     made.evaluate(GOOD, dataset="sample")
-    made.commit("drawn")
+    made.commit("synthetic")
     made.evaluate(GOOD)
     params = made.path / "params.yaml"
     text = params.read_text().replace('"bootstrap": 200', '"bootstrap": 250')
@@ -123,17 +124,17 @@ class TestVerdict:
         assert comparison.verdict == "worse in top-1, mean per-class and NLL"
         back = compared("bad", "good")
         assert back.verdict == "better in top-1, mean per-class and NLL"
-        for test, turned in zip(comparison.tests, back.tests, strict=True):
-            assert turned.difference == -test.difference
-            assert turned.p == pytest.approx(test.p)
+        for test, reverse in zip(comparison.tests, back.tests, strict=True):
+            assert reverse.difference == -test.difference
+            assert reverse.p == pytest.approx(test.p)
 
     def test_the_numbers_are_those_of_the_metrics_and_the_predictions(self, here: History) -> None:
         (linear, _) = compared("good", "bad").pairs
         assert linear.paired is not None
         top1, per_class, nll = linear.tests
-        for test, key in ((top1, "top1"), (per_class, "mean_per_class_accuracy"), (nll, "nll")):
-            assert test.old == pytest.approx(linear.old_metrics["breed"][key])
-            assert test.new == pytest.approx(linear.new_metrics["breed"][key])
+        for test, key in ((top1, "top1"), (per_class, "mean_per_class"), (nll, "nll")):
+            assert test.old == pytest.approx(linear.old_metrics[key])
+            assert test.new == pytest.approx(linear.new_metrics[key])
             low, high = test.interval
             assert low < test.difference < high
         gained, lost = len(linear.paired.gained), len(linear.paired.lost)
@@ -141,6 +142,39 @@ class TestVerdict:
         classes = linear.paired.classes
         assert (classes["gained"].sum(), classes["lost"].sum()) == (gained, lost)
         assert classes["images"].tolist() == [12] * 11
+
+    def test_every_metric_is_shown_and_not_only_those_in_git(self, here: History) -> None:
+        (linear, _) = compared("good", "bad").pairs
+        scores = json.loads(
+            (here.path / "evaluations/pets/efficientnet_lite0/linear/scores.json").read_text()
+        )
+        old = {row.metric.name: row.old for row in linear.rows}
+        assert old == {
+            "Top-1": scores["breed"]["top1"]["value"],
+            "Top-5": scores["breed"]["top5"]["value"],
+            "Mean per-class": scores["breed"]["mean_per_class"]["value"],
+            "Macro F1": scores["breed"]["macro_f1"]["value"],
+            "NLL": scores["breed"]["nll"]["value"],
+            "ECE": scores["breed"]["ece"]["value"],
+            **{
+                f"Species {name}": scores["species"][key]["value"]
+                for name, key in (
+                    ("Top-1", "top1"), ("Mean per-class", "mean_per_class"), ("Macro F1", "macro_f1"),
+                    ("NLL", "nll"), ("ECE", "ece"),
+                )
+            },
+        }  # fmt: skip
+        assert [row.interval is None for row in linear.rows] == [False] * 6 + [True] * 5
+        assert linear.label_name == "breed"
+
+    def test_a_commit_before_scores_json_is_the_same(self, here: History) -> None:
+        comparison = compared("nested", "good")
+        assert comparison.verdict == CHANCE
+        assert [each.old_metrics for each in comparison.pairs] == [
+            each.new_metrics for each in comparison.pairs
+        ]
+        assert all(each.same for each in comparison.pairs)
+        assert compared("nested", "bad").verdict == compared("good", "bad").verdict
 
     def test_all_tests_are_corrected_together(self, here: History) -> None:
         both, alone = compared("good", "bad"), compared("good", "bad", LINEAR)
@@ -168,7 +202,7 @@ class TestVerdict:
         assert comparison.new == "the workspace"
         assert comparison.verdict.startswith(BETTER)
 
-    def test_parameters_that_no_run_has_seen_are_told(self, here: History) -> None:
+    def test_parameters_that_changed_after_the_run_are_reported(self, here: History) -> None:
         comparison = compared("good", "unrun")
         assert [each.key for each in comparison.params] == ["evaluate.bootstrap", "run.heads"]
         assert comparison.params[1].new == "[linear, knn, prototype]"
@@ -178,14 +212,18 @@ class TestVerdict:
         )  # and not the seed, which is new to prototype
         assert [each.pairing.new.head for each in comparison.pairs] == ["linear", "knn"]
 
-    def test_drawn_pets_are_called_drawn_everywhere(self, here: History) -> None:
-        comparison = compared("drawn", "drawn", "knn", "linear")
+    def test_synthetic_pets_are_called_synthetic_everywhere(self, here: History) -> None:
+        comparison = compared("synthetic", "synthetic", "knn", "linear")
         for render in (markdown.render, page.render, shown):
-            assert "Drawn, not photographs" in render(comparison)
+            assert "Synthetic images, drawn by a program" in render(comparison)
+        assert "Synthetic, not photographs." in page.render(comparison)
+        real = compared("good", "bad")
+        for render in (markdown.render, page.render, shown):
+            assert "Synthetic" not in render(real)
 
 
 class TestOutput:
-    def test_the_terminal_has_80_columns_and_the_whole_story(self, history: History) -> None:
+    def test_the_terminal_output_has_80_columns_and_everything(self, history: History) -> None:
         done = command(history.path, "good", "bad")
         assert (done.returncode, done.stderr) == (0, "")
         assert "\x1b" not in done.stdout
@@ -197,7 +235,7 @@ class TestOutput:
             "bad (",
             "): worse.",
             "): no more than chance.",
-            "Breeds that moved",
+            "Breeds that changed",
             "McNemar",
         ):
             assert each in text
@@ -221,12 +259,12 @@ class TestOutput:
 
     def test_nothing_of_others_becomes_markup(self, here: History) -> None:
         comparison = build("good", "bad", pictures=True)
-        written, text, told = page.render(comparison), markdown.render(comparison), shown(comparison)
+        written, text, printed = page.render(comparison), markdown.render(comparison), shown(comparison)
         assert NASTY not in written
         assert NASTY not in text
         assert html.escape(NASTY, quote=False).replace('"', "&#34;") in written
         assert "script" in text
-        assert "caught" not in told
+        assert "caught" not in printed
         assert terminal.plain("a\x1b[31mb") == "a?[31mb"
         assert markdown.plain("[x](y) a|b `c` *d* <e>") == r"\[x\](y) a\|b \`c\` \*d\* &lt;e&gt;"
 
@@ -258,7 +296,7 @@ class TestOutput:
             assert done.stdout.strip() == expected
 
 
-class TestWhereResultsLie:
+class TestWhereResultsAre:
     @pytest.fixture
     def clone(self, history: History, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
         """A fresh clone, whose DVC cache is empty."""
@@ -272,7 +310,9 @@ class TestWhereResultsLie:
         for each in comparison.pairs:
             assert "not in DVC's cache, and no remote is configured" in each.missing
             (top1, *_) = each.rows
-            assert top1.old == each.old_metrics["breed"]["top1"]
+            assert top1.old == each.old_metrics["top1"]
+            assert [*each.old_metrics] == ["top1", "mean_per_class", "nll", "species_top1"]
+            assert each.label_name == "class"
         assert "Not tested" in shown(comparison)
         assert "Not tested" in markdown.render(comparison)
         assert "Not tested" in page.render(comparison)
@@ -302,7 +342,7 @@ class TestWhereResultsLie:
         assert "dvc.lock and evaluations/ have to be committed together" in linear.missing
         assert knn.same
 
-    def test_the_workspace_is_what_lies_there_and_not_what_dvc_lock_says(
+    def test_the_workspace_is_its_files_and_not_what_dvc_lock_says(
         self, clone: Workspace, history: History
     ) -> None:
         shutil.copytree(history.path / ".dvc/cache", clone.path / ".dvc/cache")
@@ -341,7 +381,7 @@ class TestBadInput:
             (["good", "elsewhere"], "no image in common"),
             (["good", "bad", "--old-model", "liner"], "no 'liner'"),
             (["good", "bad", "--old-model", "pets"], "could be pets/efficientnet_lite0/linear or"),
-            (["good", "drawn"], "belongs to"),
+            (["good", "synthetic"], "can be paired with"),
         ],
     )
     def test_a_line_or_two_and_nothing_written(
@@ -419,7 +459,7 @@ class TestPairing:
         (found,) = pair([self.OLD], [self.OLD._replace(**changes)])
         assert found.why.endswith(f"of the same {why}")
 
-    def test_rivals_are_not_guessed_between(self) -> None:
+    def test_with_several_candidates_none_is_chosen(self) -> None:
         new = [self.OLD._replace(backbone=name) for name in ("lite1", "lite2")]
         assert pair([self.OLD], new) == []
         assert pair([self.OLD], [self.OLD._replace(dataset="other")]) == []
@@ -433,7 +473,7 @@ class TestPairing:
 
 
 def test_the_workspace_beside_the_last_commit(here: History) -> None:
-    """What the pipeline's flow asks for its table of headline metrics."""
+    """What the pipeline's flow reads for its table of headline metrics."""
     with revisions.opened("HEAD") as head, revisions.opened("workspace") as workspace:
         assert head.metrics == workspace.metrics
         assert list(head.metrics) == [Combination("pets", *each.split("/")) for each in GOOD]

@@ -7,11 +7,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from stages.galleries.figures import Figure, Tile, percent, sheet, write
-from stages.galleries.heat import coloured, enlarged, over
-from stages.galleries.ideals import stem
+from pets.galleries.figures import Figure, Tile, fitting, font, percent, sheet, write
+from pets.galleries.heatmap import coloured, enlarged, overlay
 
-WORDS = "a caption that could stand in a paper, " * 6
+CAPTION = "a caption that could be in a paper, " * 6
 
 
 def tile(value: int, frames: int = 0) -> Tile:
@@ -20,15 +19,15 @@ def tile(value: int, frames: int = 0) -> Tile:
 
 
 def figure(tiles: list[Tile]) -> Figure:
-    return Figure("greys", "Greys", WORDS, tiles, columns=3)
+    return Figure("greys", "Greys", CAPTION, tiles, columns=3)
 
 
-def test_a_figure_is_a_sheet_and_tiles_and_an_animation(tmp_path: Path) -> None:
+def test_a_figure_is_written_as_sheet_tiles_and_animation(tmp_path: Path) -> None:
     write(tmp_path, [figure([tile(20), tile(90, frames=4), tile(160), tile(230)]), figure([])])
     described = json.loads((tmp_path / "tiles/figures.json").read_text())
     assert [each["file"] for each in described[0]["tiles"]] == [f"greys-0{at}.jpg" for at in (1, 2, 3, 4)]
     assert described[0]["tiles"][1]["motion"] == "greys-02.webp"
-    assert len(described) == 1  # a figure without pictures is none
+    assert len(described) == 1  # a figure without tiles is left out
     assert sorted(each.name for each in (tmp_path / "gallery").iterdir()) == ["greys-02.webp", "greys.jpg"]
     with Image.open(tmp_path / "gallery/greys-02.webp") as motion:
         assert getattr(motion, "n_frames", 1) == 4
@@ -49,10 +48,29 @@ def test_the_same_figure_gives_the_same_bytes(tmp_path: Path) -> None:
     count=st.integers(1, 9),
 )
 @settings(deadline=None, max_examples=20)
-def test_no_word_runs_off_the_sheet(text: str, columns: int, count: int) -> None:
+def test_no_text_exceeds_the_sheet(text: str, columns: int, count: int) -> None:
     page = np.asarray(sheet(Figure("x", text, text, [tile(90)] * count, columns)))
     assert (page[:, -20:] == 255).all()
     assert (page[-20:] == 255).all()
+
+
+@pytest.mark.parametrize(
+    ("text", "lines"),
+    [
+        ("two words", ["two words"]),
+        ("network._blocks.2", ["network._", "blocks.2"]),
+        ("of american_pit_bull_terrier_63", ["of", "american_pit_", "bull_terrier_63"]),
+        ("", []),
+    ],
+)
+def test_long_words_are_split_after_dots_and_underscores(text: str, lines: list[str]) -> None:
+    assert fitting(text, font(16), 120) == lines
+
+
+def test_a_long_word_without_them_is_split_anywhere() -> None:
+    lines = fitting("Donaudampfschifffahrt" * 3, font(16), 120)
+    assert "".join(lines) == "Donaudampfschifffahrt" * 3
+    assert all(60 < font(16).getlength(line) <= 120 for line in lines[:-1])
 
 
 @pytest.mark.parametrize(
@@ -63,24 +81,18 @@ def test_percent(probability: float, text: str) -> None:
     assert percent(probability) == text
 
 
-def test_heat_grows_with_the_value() -> None:
+def test_luminance_and_colour_grow_with_the_value() -> None:
     colours = coloured(np.linspace(0, 1, 50)[None])[0].astype(int)
     luminance = colours @ np.array([0.2126, 0.7152, 0.0722])
     assert (np.diff(luminance) > 0).all()
-    hot = over(np.full((1, 2, 3), 100, np.uint8), np.array([[0.0, 1.0]]))[0].astype(int)
+    hot = overlay(np.full((1, 2, 3), 100, np.uint8), np.array([[0.0, 1.0]]))[0].astype(int)
     assert np.ptp(hot[1]) > np.ptp(hot[0]) + 50
 
 
-def test_cells_stay_cells() -> None:
+def test_enlarging_keeps_the_cells() -> None:
     values = np.arange(9.0).reshape(3, 3)
     large = enlarged(values, 7)
     assert large.shape == (7, 7)
     assert large[0, 0] == 0
     assert large[-1, -1] == 8
     assert set(large.ravel()) == set(values.ravel())
-
-
-@pytest.mark.parametrize("name", ["../../etc/passwd", "jack-o'-lantern", "", "a/b\\c", "größe"])
-def test_a_stem_is_a_plain_file_name(name: str) -> None:
-    assert Path(stem(3, name)).name == stem(3, name)
-    assert stem(3, name) != stem(4, name)

@@ -1,4 +1,4 @@
-"""What every head keeps to, and what each one is checked against."""
+"""What every head must do, and the reference implementation of each."""
 
 from typing import Any
 
@@ -12,12 +12,10 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.neighbors import KNeighborsClassifier, NearestCentroid
 from torch.nn import functional
 
-from stages.heads import linear
-from stages.heads.base import Examples, unit
-from stages.heads.knn import SHARPNESS, NearestNeighbours
-from stages.heads.linear import scaled, solve
-from stages.heads.prototype import Prototype
-from stages.heads.registry import HEADS
+from pets import heads
+from pets.core import names
+from pets.heads import Examples, knn, linear, prototype, unit
+from pets.heads.linear import scaled, solve
 
 SETTINGS: dict[str, dict[str, Any]] = {
     "linear": {"penalties": [1e-3, 1e-1]},
@@ -44,10 +42,10 @@ def clusters(images: int, dimensions: int = 12, spread: float = 0.9, seed: int =
     return Examples((means[labels] + spread * noise).relu() + 0.1, labels)
 
 
-@pytest.mark.parametrize("name", HEADS)
+@pytest.mark.parametrize("name", names.heads())
 class TestEveryHead:
     def fitted(self, name: str, seed: int = 0) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
-        head = HEADS[name]
+        head = heads.load(name)
         train, validation = clusters(120), clusters(60, seed=1)
         wanted = head.Settings(**SETTINGS[name])
         trials = list(head.trials(train, validation, CLASSES, wanted, seed))
@@ -59,11 +57,11 @@ class TestEveryHead:
     def test_learns(self, name: str) -> None:
         _, tensors = self.fitted(name)
         test = clusters(200, seed=2)
-        guess = HEADS[name].logits(tensors, test.features).argmax(1)
-        assert (guess == test.labels).float().mean() > 0.8
+        predicted = heads.load(name).logits(tensors, test.features).argmax(1)
+        assert (predicted == test.labels).float().mean() > 0.8
 
-    def test_tries_every_setting_that_makes_sense(self, name: str) -> None:
-        head = HEADS[name]
+    def test_tries_every_possible_setting(self, name: str) -> None:
+        head = heads.load(name)
         trials = list(
             head.trials(clusters(40), clusters(20), CLASSES, head.Settings(**SETTINGS[name]), seed=0)
         )
@@ -74,26 +72,29 @@ class TestEveryHead:
         assert first[0] == second[0]
         assert all(torch.equal(first[1][key], second[1][key]) for key in first[1])
 
-    def test_survives_being_saved(self, name: str) -> None:
+    def test_survives_saving_and_loading(self, name: str) -> None:
         _, tensors = self.fitted(name)
         again = load(save({key: tensor.contiguous() for key, tensor in tensors.items()}))
         features = clusters(10).features
         torch.testing.assert_close(
-            HEADS[name].logits(again, features), HEADS[name].logits(tensors, features), rtol=0, atol=0
+            heads.load(name).logits(again, features),
+            heads.load(name).logits(tensors, features),
+            rtol=0,
+            atol=0,
         )
 
     def test_is_differentiable_in_the_features(self, name: str) -> None:
         _, tensors = self.fitted(name)
         features = clusters(10).features.requires_grad_()
-        HEADS[name].logits(tensors, features).logsumexp(1).sum().backward()
+        heads.load(name).logits(tensors, features).logsumexp(1).sum().backward()
         assert features.grad is not None
         assert torch.isfinite(features.grad).all()
 
-    def test_an_image_is_judged_alone(self, name: str) -> None:
+    def test_an_image_does_not_depend_on_its_batch(self, name: str) -> None:
         _, tensors = self.fitted(name)
         features = clusters(9).features
-        together = HEADS[name].logits(tensors, features)
-        alone = torch.cat([HEADS[name].logits(tensors, each) for each in features.split(1)])
+        together = heads.load(name).logits(tensors, features)
+        alone = torch.cat([heads.load(name).logits(tensors, each) for each in features.split(1)])
         torch.testing.assert_close(together, alone, rtol=1e-4, atol=1e-5)
 
 
@@ -164,10 +165,10 @@ def test_linear_says_so_when_it_has_not_converged(
 
 def test_knn_agrees_with_scikit_learn() -> None:
     train, test = clusters(150), clusters(50, seed=3)
-    tensors = NearestNeighbours.fit(train, CLASSES, {"neighbours": 7}, 0)
-    ours = NearestNeighbours.logits(tensors, test.features).softmax(1)
+    tensors = knn.fit(train, CLASSES, {"neighbours": 7}, 0)
+    ours = knn.logits(tensors, test.features).softmax(1)
     reference = KNeighborsClassifier(
-        7, metric="cosine", weights=lambda distance: np.exp((1 - distance) / SHARPNESS)
+        7, metric="cosine", weights=lambda distance: np.exp((1 - distance) / knn.TEMPERATURE)
     )
     reference.fit(unit(train.features).half().float().numpy(), train.labels.numpy())
     theirs = reference.predict_proba(unit(test.features).numpy())
@@ -176,8 +177,8 @@ def test_knn_agrees_with_scikit_learn() -> None:
 
 def test_prototype_agrees_with_scikit_learn() -> None:
     train, test = clusters(150), clusters(50, seed=3)
-    tensors = Prototype.fit(train, CLASSES, {"centred": False}, 0)
+    tensors = prototype.fit(train, CLASSES, {"centred": False}, 0)
     centroids = NearestCentroid().fit(unit(train.features).numpy(), train.labels.numpy()).centroids_
     directions = centroids / np.linalg.norm(centroids, axis=1, keepdims=True)
     theirs = unit(test.features).numpy() @ directions.T
-    np.testing.assert_allclose(Prototype.logits(tensors, test.features).numpy(), theirs, atol=1e-5)
+    np.testing.assert_allclose(prototype.logits(tensors, test.features).numpy(), theirs, atol=1e-5)

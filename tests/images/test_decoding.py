@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from stages.images.decoding import UndecodableError, decode
+from pets.images.decoding import UndecodableError, decode
 
 
 def gradient(width: int = 40, height: int = 30) -> Image.Image:

@@ -4,8 +4,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stages.images.differentiable import network_inputs
-from stages.images.preprocessing import Preprocessing, to_tensor
+from pets.images.differentiable import network_inputs
+from pets.images.preprocessing import Preprocessing, to_tensor
 
 LITE = Preprocessing(256, 224, 256, "bicubic", (127 / 255,) * 3, (128 / 255,) * 3)
 RESNET = Preprocessing(232, 224, 232, "bilinear", (0.485, 0.456, 0.406), (0.229, 0.224, 0.225))

@@ -6,8 +6,8 @@ from hypothesis import strategies as st
 from PIL import Image
 from torchvision.models import get_model_weights
 
-from stages.backbones.vision import preprocessing_of
-from stages.images.preprocessing import Preprocessing, to_tensor
+from pets.backbones.torchvision import preprocessing_of
+from pets.images.preprocessing import Preprocessing, to_tensor
 
 NAMES = ["vgg16", "vgg19", "resnet18", "resnet50", "mobilenet_v2", "mobilenet_v3_large", "efficientnet_b0"]
 

@@ -1,7 +1,6 @@
-"""Real dogs into cats: that an attack still holds once the picture is saved, and that it is a small one."""
+"""Attacks on photographs of dogs: they succeed after saving, and the changes are small."""
 
-import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import foolbox
@@ -10,15 +9,18 @@ import pandas as pd
 import pytest
 import torch
 
-from stages import attack as door
-from stages import params
-from stages.attacks import gallery, robustness
-from stages.attacks.classifier import grouped
-from stages.attacks.objective import canvas, cut, total_variation
-from stages.attacks.smallest import smallest
-from stages.attacks.victim import Victim, load
-from stages.embeddings import store
-from tests.conftest import ROOT, Workspace
+from pets.attacks import gallery, robustness
+from pets.attacks.fmn import fmn
+from pets.attacks.goals import Goal, choose_goals
+from pets.attacks.methods import methods
+from pets.attacks.objective import canvas, cut, grouped, misclassify, total_variation
+from pets.attacks.pictures import classes_of, read_pictures
+from pets.attacks.settings import Settings
+from pets.classifier.classifier import Classifier, load
+from pets.core import params
+from pets.dataset import Dataset
+from pets.embeddings import store
+from tests.conftest import ROOT, Workspace, md5
 
 DATASET, BACKBONE = "oxford-iiit-pet", "efficientnet_lite0"
 DOGS = 100
@@ -26,7 +28,7 @@ DOGS = 100
 
 @pytest.fixture(scope="module")
 def workspace(shared: Path, new_workspace: Callable[[], Workspace]) -> Workspace:
-    """Lite0 and the linear head on the subset's photographs."""
+    """Lite0 and the linear head, trained on the subset's photographs."""
     workspace = new_workspace()
     archives = {
         each: shared / "oxford-iiit-pet-subset" / f"{each}.tar.gz" for each in ("images", "annotations")
@@ -35,62 +37,75 @@ def workspace(shared: Path, new_workspace: Callable[[], Workspace]) -> Workspace
         f"run.backbones=[{BACKBONE}]",
         "run.heads=[linear]",
         *(f"datasets.{DATASET}.{each}.url={file}" for each, file in archives.items()),
-        *(
-            f"datasets.{DATASET}.{each}.md5={hashlib.md5(file.read_bytes()).hexdigest()}"
-            for each, file in archives.items()
-        ),
+        *(f"datasets.{DATASET}.{each}.md5={md5(file)}" for each, file in archives.items()),
     )
     workspace.run("dvc", "repro", "train")
     return workspace
 
 
 @pytest.fixture(scope="module")
-def victim(workspace: Workspace) -> Victim:
-    data = workspace.path / "data" / DATASET
-    card = store.read(data / "embeddings" / BACKBONE).card
-    return load(
-        workspace.path / "models" / DATASET / BACKBONE / "linear", BACKBONE, Path("weights"), "cpu", card
-    )
+def folder(workspace: Workspace) -> Iterator[Path]:
+    """The workspace as the working folder."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(workspace.path)
+        yield workspace.path
 
 
 @pytest.fixture(scope="module")
-def images(workspace: Workspace) -> pd.DataFrame:
-    return door.test_images(workspace.path / "data" / DATASET, seed=7)
+def classifier(folder: Path) -> Classifier:
+    return load(Dataset(DATASET), BACKBONE, "linear", ROOT / "weights", "cpu")
 
 
-def probabilities(workspace: Workspace, victim: Victim, images: pd.DataFrame) -> torch.Tensor:
-    vectors = store.read(workspace.path / "data" / DATASET / "embeddings" / BACKBONE)
-    return victim.of(torch.from_numpy(vectors.of(images["image_id"])))
+@pytest.fixture(scope="module")
+def images(folder: Path) -> pd.DataFrame:
+    return Dataset(DATASET).test_images(seed=7)
+
+
+@pytest.fixture(scope="module")
+def settings() -> Settings:
+    """As committed."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(ROOT)
+        return params.read("attack", Settings)
+
+
+def probabilities(classifier: Classifier, images: pd.DataFrame) -> np.ndarray:
+    vectors = store.read(Dataset(DATASET).embeddings(BACKBONE)).vectors_of(images["image_id"])
+    return classifier.head.probabilities(torch.from_numpy(vectors)).numpy()
+
+
+def dogs_to_cats(classifier: Classifier, images: pd.DataFrame, count: int) -> Goal:
+    return choose_goals(images, probabilities(classifier, images), classifier.classes, count)[0]
+
+
+def pictures(images: pd.DataFrame) -> list[torch.Tensor]:
+    return read_pictures(images, Dataset(DATASET).raw)
 
 
 def test_a_hundred_dogs_are_cats_after_saving_and_reading_again(
-    workspace: Workspace, victim: Victim, images: pd.DataFrame, tmp_path: Path
+    classifier: Classifier, images: pd.DataFrame, settings: Settings, tmp_path: Path
 ) -> None:
-    known = probabilities(workspace, victim, images).numpy()
-    dogs = gallery.goals(images, known, victim.classes, DOGS)[0]
+    dogs = dogs_to_cats(classifier, images, DOGS)
     assert len(dogs.images) == DOGS
     assert dogs.images["label"].nunique() == 25  # every breed of dog
-    pgd = gallery.methods(4 / 255, 1.5, 40, 1.0, 20)[0]
-    raw = workspace.path / "data" / DATASET / "raw"
-    outcomes = gallery.attack(victim, dogs, [pgd], raw, tmp_path, lambda done: None)
+    pgd = methods(settings.model_copy(update={"epsilon": 4 / 255, "steps": 40}))[:1]
+    raw = Dataset(DATASET).raw
+    outcomes = gallery.attack(classifier, dogs, pgd, raw, tmp_path, lambda done: None)
     facts = pd.DataFrame([each.facts for each in outcomes])
     assert facts["fooled"].mean() >= 0.99
     assert facts["levels"].max() <= 4
 
 
-def test_robust_accuracy_falls_and_the_reference_agrees(
-    workspace: Workspace, victim: Victim, images: pd.DataFrame
-) -> None:
-    """Each epsilon and each attack from the start, so that nothing falls or agrees by construction."""
+def test_robust_accuracy_falls_and_the_reference_agrees(classifier: Classifier, images: pd.DataFrame) -> None:
+    """Each epsilon and each attack on its own, so that nothing falls or agrees by construction."""
     chosen = images.head(16)
-    labels = door.labels_of(chosen, victim)
-    clean = probabilities(workspace, victim, chosen).argmax(1) == labels
-    pictures = door.read_pictures(chosen, workspace.path / "data" / DATASET / "raw")
+    labels = classes_of(chosen, classifier.classes)
+    clean = torch.from_numpy(probabilities(classifier, chosen)).argmax(1) == labels
     attackers = robustness.attackers(steps=10, reference_steps=10, restarts=0, seed=7)
     epsilons = [0.25 / 255, 0.5 / 255, 1 / 255]
     plain, reference = (
         [
-            robustness.curve(victim, pictures, labels, clean, [epsilon], [attacker]).iloc[-1]
+            robustness.curve(classifier, pictures(chosen), labels, clean, [epsilon], [attacker]).iloc[-1]
             for epsilon in epsilons
         ]
         for attacker in attackers
@@ -103,67 +118,65 @@ def test_robust_accuracy_falls_and_the_reference_agrees(
 
 
 @pytest.mark.parametrize("other", ["foolbox", "torchattacks"])
-def test_the_smallest_change_is_no_larger_than_others_deepfool(
-    workspace: Workspace, victim: Victim, images: pd.DataFrame, other: str
+def test_fmns_change_is_no_larger_than_other_libraries_deepfools(
+    classifier: Classifier, images: pd.DataFrame, other: str
 ) -> None:
     """A dozen dogs into cats, medians of L2."""
     if other == "torchattacks":
         pytest.importorskip(
             other, reason="torchattacks pins old packages: pip install --no-deps torchattacks"
         )
-    dogs = gallery.goals(images, probabilities(workspace, victim, images).numpy(), victim.classes, 12)[0]
-    pictures = door.read_pictures(dogs.images, workspace.path / "data" / DATASET / "raw")
+    dogs = dogs_to_cats(classifier, images, 12)
     cat, dog = (dogs.names.index(name) for name in ("cat", "dog"))
 
-    originals, sizes = canvas(pictures)
-    cats = torch.full((len(pictures),), cat)
-    found = smallest(victim.misread(sizes, cats, targeted=True, groups=dogs.groups), originals, 20)
+    originals, sizes = canvas(pictures(dogs.images))
+    cats = torch.full((len(originals),), cat)
+    found = fmn(misclassify(classifier, sizes, cats, targeted=True, groups=dogs.groups), originals, 20)
     assert found.fooled.all()
 
-    theirs = deepfool_of(other, Species(victim, dogs.groups).eval())
+    theirs = deepfool_of(other, Species(classifier, dogs.groups).eval())
     lengths = []
-    for picture in cut(originals, sizes):  # one by one, since they want all of one size
+    for picture in cut(originals, sizes):  # one by one, since they require pictures of one size
         result = theirs(picture[None], torch.tensor([dog]))
-        said = victim.classifier.log_probabilities(result)
-        assert grouped(said, dogs.groups).argmax() == cat
+        assert grouped(classifier.log_probabilities(result), dogs.groups).argmax() == cat
         lengths.append(float((result[0] - picture).norm()))
     ours = (found.images - originals).flatten(1).norm(dim=1)
     print(f"median L2 {float(ours.median()):.3f}, {other}'s DeepFool {np.median(lengths):.3f}")
     assert float(ours.median()) <= np.median(lengths)
 
 
-def test_total_variation_makes_plain_descents_result_smoother(
-    monkeypatch: pytest.MonkeyPatch, workspace: Workspace, victim: Victim, images: pd.DataFrame
+def test_total_variation_makes_the_result_of_gradient_descent_smoother(
+    classifier: Classifier, images: pd.DataFrame, settings: Settings
 ) -> None:
-    """With the weight that is committed, four dogs end smoother than they began, and are cats."""
-    monkeypatch.chdir(ROOT)
-    weight = params.read("attack", door.Settings).total_variation
-    dogs = gallery.goals(images, probabilities(workspace, victim, images).numpy(), victim.classes, 4)[0]
-    originals, sizes = canvas(door.read_pictures(dogs.images, workspace.path / "data" / DATASET / "raw"))
+    """With the weight in params.yaml, four dogs are smoother after the attack than before, and are cats."""
+    dogs = dogs_to_cats(classifier, images, 4)
+    originals, sizes = canvas(pictures(dogs.images))
     cats = torch.full((4,), dogs.names.index("cat"))
-    objective = victim.misread(sizes, cats, targeted=True, groups=dogs.groups)
+    objective = misclassify(classifier, sizes, cats, targeted=True, groups=dogs.groups)
     rough, smooth = (
-        gallery.methods(4 / 255, 1.5, 40, weighted, 20)[3].search(objective, originals, sizes)
-        for weighted in (0.0, weight)
+        methods(settings.model_copy(update={"total_variation": weight}))[3].search(
+            objective, originals, sizes
+        )
+        for weight in (0.0, settings.total_variation)
     )
     assert smooth.fooled.all()
     before, without, after = (
-        [float(total_variation(each)) for each in cut(pictures, sizes)]
-        for pictures in (originals, rough.images, smooth.images)
+        [float(total_variation(each)) for each in cut(images, sizes)]
+        for images in (originals, rough.images, smooth.images)
     )
-    for was, plain, now in zip(before, without, after, strict=True):
-        assert now < was < plain
+    for original, plain, smoothed in zip(before, without, after, strict=True):
+        assert smoothed < original < plain
 
 
 class Species(torch.nn.Module):
-    """The whole classifier, asked only for the species."""
+    """The log-probabilities of the species, by the whole classifier."""
 
-    def __init__(self, victim: Victim, groups: torch.Tensor) -> None:
+    def __init__(self, classifier: Classifier, groups: torch.Tensor) -> None:
         super().__init__()
-        self.victim, self.groups = victim, groups
+        self.classifier, self.groups = classifier, groups
 
     def forward(self, pictures: torch.Tensor) -> torch.Tensor:
-        return grouped(self.victim.classifier.log_probabilities(pictures), self.groups)
+        return grouped(self.classifier.log_probabilities(pictures), self.groups)
 
 
 def deepfool_of(other: str, model: torch.nn.Module) -> Callable[[torch.Tensor, torch.Tensor], torch.Tensor]:

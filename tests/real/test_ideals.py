@@ -1,22 +1,21 @@
-"""What the README promises of the ideal pictures, with the parameters that are committed."""
+"""What the README says of the ideals, with the parameters that are committed."""
 
 import json
 from pathlib import Path
 
 import pytest
 
-from stages import ideal, params
+from pets.core import params
+from stages import ideal
 from tests.conftest import ROOT
 
 
-def test_zebra_tabby_and_golden_retriever_are_read_again(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_saved_ideals_are_classified_as_their_class(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "params.yaml").write_text((ROOT / "params.yaml").read_text())
-    params.override(["ideal.taken_apart=[]", "ideal.frames=0"])
+    params.override(["ideal.ablation=[]", "ideal.frames=0"])
     ideal.main("efficientnet_lite0")
-    metrics = json.loads((tmp_path / "ideals/imagenet/efficientnet_lite0/metrics.json").read_text())
-    print(metrics)
-    assert {"zebra", "tabby", "golden retriever"} <= metrics["probability"].keys()
-    assert all(probability > 0.9 for probability in metrics["probability"].values())
+    summary = json.loads((tmp_path / "ideals/imagenet/efficientnet_lite0/summary.json").read_text())
+    print(summary)
+    assert {"zebra", "tabby", "golden retriever"} <= summary["probability"].keys()
+    assert all(probability > 0.9 for probability in summary["probability"].values())

@@ -6,10 +6,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
-from stages.backbones.build import build
-from stages.engines.eager import Engine, Precision
-from stages.images.batches import batches
+from pets.backbones.build import build
+from pets.engines.pytorch import Engine, Precision
+from pets.images.batches import batches
 
 
 @pytest.fixture(scope="module")
@@ -27,8 +28,9 @@ def embed(name: str, files: list[Path], precision: Precision, views: int = 1) ->
 
 
 def top1(name: str, features: torch.Tensor, files: list[Path]) -> float:
-    classifier = build(name, Path("weights")).classifier
-    assert classifier is not None
+    imagenet = build(name, Path("weights")).imagenet
+    assert isinstance(imagenet, nn.Sequential)
+    classifier = imagenet[-1]
     truth = torch.tensor([int(file.name.split("_")[0]) for file in files])
     return float((classifier(features).argmax(1) == truth).float().mean())
 

@@ -1,12 +1,12 @@
-"""The official lists are read as they are, and whatever is wrong in them is told with its line."""
+"""The official lists are read as they are, and whatever is wrong in them is reported with its line."""
 
 from pathlib import Path
 
 import pytest
 
-from stages.errors import UserError
-from stages.sources.base import Picture
-from stages.sources.oxford_iiit_pet import listed
+from pets.core.errors import UserError
+from pets.sources import Picture
+from pets.sources.oxford_iiit_pet import pictures
 
 
 @pytest.fixture
@@ -23,7 +23,7 @@ def raw(tmp_path: Path) -> Path:
 
 
 def test_breed_species_and_split(raw: Path) -> None:
-    assert list(listed(raw)) == [
+    assert list(pictures(raw)) == [
         Picture("Egyptian_Mau_3", "images/Egyptian_Mau_3.jpg", "Egyptian_Mau", "cat", "train"),
         Picture("pug_12", "images/pug_12.jpg", "pug", "dog", "train"),
         Picture("pug_2", "images/pug_2.jpg", "pug", "dog", "test"),
@@ -41,10 +41,10 @@ def test_breed_species_and_split(raw: Path) -> None:
         ("../../secret_1 27 2 15", "expected 'Image_number CLASS-ID SPECIES BREED-ID'"),
     ],
 )
-def test_a_wrong_line_is_told_with_its_number(raw: Path, line: str, message: str) -> None:
+def test_a_wrong_line_is_reported_with_its_number(raw: Path, line: str, message: str) -> None:
     (raw / "annotations" / "test.txt").write_text(f"# a comment\n{line}\n")
     with pytest.raises(UserError) as error:
-        list(listed(raw))
+        list(pictures(raw))
     assert message in str(error.value)
     assert "test.txt, line 2" in str(error.value)
 
@@ -52,4 +52,4 @@ def test_a_wrong_line_is_told_with_its_number(raw: Path, line: str, message: str
 def test_a_missing_list(raw: Path) -> None:
     (raw / "annotations" / "test.txt").unlink()
     with pytest.raises(UserError, match=r"test\.txt is missing"):
-        list(listed(raw))
+        list(pictures(raw))

@@ -1,4 +1,4 @@
-"""The drawn pets are the same everywhere, and lie as the official ones do."""
+"""The synthetic pets are the same everywhere, in the layout of the official ones."""
 
 from collections import Counter
 from pathlib import Path
@@ -8,17 +8,17 @@ import pytest
 from PIL import Image
 from torchvision.datasets import OxfordIIITPet
 
-from stages.sources.drawing import BREEDS, draw
-from stages.sources.sample import Sample
+from pets.sources import sample
+from pets.sources.synthetic_pets import BREEDS, draw
 
-SETTINGS = Sample.Settings(source="sample", per_breed=4, size=64, seed=7)
+SETTINGS = sample.Settings(source="sample", per_breed=4, size=64, seed=7)
 
 
 @pytest.fixture(scope="module")
 def raw(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("drawn") / "oxford-iiit-pet"
+    folder = tmp_path_factory.mktemp("synthetic") / "oxford-iiit-pet"
     folder.mkdir()
-    Sample.fetch(SETTINGS, folder, folder)
+    assert sample.fetch(SETTINGS, folder, folder / "archives") == []  # from no archive
     return folder
 
 
@@ -32,8 +32,8 @@ def test_torchvision_reads_the_layout(raw: Path) -> None:
         assert species == 0  # Abyssinian, a cat
 
 
-def test_every_breed_has_its_halves(raw: Path) -> None:
-    pictures = list(Sample.pictures(raw))
+def test_half_of_every_breed_is_for_testing(raw: Path) -> None:
+    pictures = list(sample.pictures(raw))
     assert len({picture.image_id for picture in pictures}) == 37 * 4
     assert Counter((picture.label, picture.split) for picture in pictures) == {
         (breed.name, split): 2 for breed in BREEDS for split in ("train", "test")
@@ -45,12 +45,12 @@ def test_every_breed_has_its_halves(raw: Path) -> None:
 
 
 def test_the_same_seed_draws_the_same_bytes(raw: Path, tmp_path: Path) -> None:
-    Sample.fetch(SETTINGS, tmp_path, tmp_path)
+    sample.fetch(SETTINGS, tmp_path, tmp_path)
     for file in raw.rglob("*.*"):
         assert (tmp_path / file.relative_to(raw)).read_bytes() == file.read_bytes()
 
 
-def test_a_picture_hangs_on_nothing_but_its_own_numbers(raw: Path, tmp_path: Path) -> None:
+def test_a_picture_depends_on_its_own_numbers_only(raw: Path, tmp_path: Path) -> None:
     alone = draw(BREEDS[5], np.random.default_rng([7, 5, 2]), 64)
     alone.save(tmp_path / "alone.jpg", quality=88)
     assert (tmp_path / "alone.jpg").read_bytes() == (raw / "images" / f"{BREEDS[5].name}_3.jpg").read_bytes()
@@ -59,7 +59,7 @@ def test_a_picture_hangs_on_nothing_but_its_own_numbers(raw: Path, tmp_path: Pat
 
 
 @pytest.mark.parametrize("breed", BREEDS, ids=lambda breed: breed.name)
-def test_every_breed_draws_in_every_pose(breed: object) -> None:
+def test_every_breed_is_drawn_in_every_pose(breed: object) -> None:
     for seed in range(6):
         picture = draw(breed, np.random.default_rng(seed), 48)  # type: ignore[arg-type]
         assert isinstance(picture, Image.Image)

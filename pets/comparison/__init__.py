@@ -1,0 +1,1 @@
+"""Two revisions compared: which combinations are paired, and whether a difference is more than chance."""

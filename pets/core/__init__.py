@@ -1,0 +1,1 @@
+"""What everything else uses: parameters, errors, atomic files, progress, the command line of a stage."""

@@ -1,0 +1,123 @@
+"""params.yaml, typed and checked.
+
+A stage reads exactly the keys that dvc.yaml names as its params (a test compares the two), each as the
+pydantic model that describes it. The names in ``run`` are checked by every stage before it starts, so that a
+mistyped backbone is reported before the first download and not after it.
+"""
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from ruamel.yaml import YAML, YAMLError
+
+from pets.core import names
+from pets.core.errors import UserError, nearest
+from pets.core.files import atomic
+
+FILE = Path("params.yaml")
+T = TypeVar("T")
+
+
+class Section(BaseModel):
+    """A part of params.yaml: no key but the declared ones, and values that do not change."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Run(Section):
+    """What a run is made of: every stage runs for each combination."""
+
+    datasets: list[str] = Field(min_length=1)
+    backbones: list[str] = Field(min_length=1)
+    heads: list[str] = Field(min_length=1)
+
+
+def read(key: str, model: type[T]) -> T:
+    """The value under a dotted key of params.yaml, as ``model`` (a pydantic model or any annotated type).
+
+    Raises UserError where the file, the key or a value is wrong.
+    """
+    content = _load()
+    _check_run(content)
+    checked: T = _checked(content, key, model)
+    return checked
+
+
+def check_names(where: str, kind: str, listed: Iterable[str]) -> None:
+    """UserError where the value ``where`` holds an unknown name; see `pets.core.names.check`.
+
+    It is not a `read`: what a stage makes does not depend on which other names there are.
+    """
+    names.check(_load(), where, kind, listed)
+
+
+def override(assignments: list[str]) -> None:
+    """Write ``key=value`` pairs (dotted keys, YAML values) into params.yaml and keep its comments."""
+    yaml = YAML()
+    yaml.preserve_quotes = True
+    yaml.width = 200
+    _load()  # reports a broken file
+    content: Any = yaml.load(FILE)
+    for assignment in assignments:
+        key, _, value = assignment.partition("=")
+        *parents, last = key.split(".")
+        section: Any = content
+        for parent in parents:
+            section = section.get(parent) if isinstance(section, Mapping) else None
+        if not isinstance(section, dict) or last not in section:
+            raise UserError(f"{FILE} has no '{key}' to set; write it as section.key=value.")
+        section[last] = YAML().load(value)  # keeps [a, b] on its line
+    _check_run(content)
+    with atomic(FILE) as temporary:
+        yaml.dump(content, temporary)
+
+
+def _load() -> Any:
+    if not FILE.exists():
+        raise UserError(f"there is no {FILE} in {Path.cwd()}; run from the project's root.")
+    try:
+        content = YAML(typ="safe").load(FILE)
+    except YAMLError as error:
+        raise UserError(f"{FILE} is not valid YAML: {' '.join(str(error).split())}") from None
+    if not isinstance(content, Mapping):
+        raise UserError(f"{FILE} must hold sections (run:, embed:, ...), not {type(content).__name__}.")
+    return content
+
+
+def _checked(content: Any, key: str, model: Any) -> Any:
+    value = content
+    for depth, part in enumerate(parts := key.split(".")):
+        if not isinstance(value, Mapping) or part not in value:
+            where = ".".join(parts[:depth]) or FILE.name
+            siblings = value if isinstance(value, Mapping) else ()
+            raise UserError(f"{FILE}: '{part}' is not in {where}; {nearest(part, map(str, siblings))}")
+        value = value[part]
+    try:
+        return TypeAdapter(model).validate_python(value)
+    except ValidationError as error:
+        raise UserError(f"{FILE}: {_first(error, key, model)}") from None
+
+
+def _first(error: ValidationError, key: str, model: Any) -> str:
+    """The first error of a section, in one line."""
+    # A mistyped key is both unknown and, under its right name, missing: the first of these says more.
+    problem = min(error.errors(), key=lambda each: each["type"] != "extra_forbidden")
+    where = ".".join([key, *map(str, problem["loc"])])
+    if problem["type"] == "extra_forbidden" and isinstance(model, type) and issubclass(model, BaseModel):
+        return f"'{where}' is not a parameter; {nearest(str(problem['loc'][-1]), model.model_fields)}"
+    if problem["type"] == "missing":
+        return f"'{where}' is missing; add it (params.yaml in the repository shows every parameter)."
+    return f"'{where}' is {problem['input']!r}: {problem['msg']}."
+
+
+def _check_run(content: Any) -> None:
+    _checked(content, "datasets", dict[str, Any])
+    run = _checked(content, "run", Run)
+    for kind in Run.model_fields:
+        listed = getattr(run, kind)
+        names.check(content, f"run.{kind}", kind, listed)
+        for name in listed:
+            if listed.count(name) > 1:
+                raise UserError(f"{FILE}: run.{kind} names '{name}' twice; keep one.")

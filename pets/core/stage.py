@@ -1,0 +1,69 @@
+"""The command line of a stage: its arguments, its errors, its exit status, and the time it took.
+
+Nothing here changes a stage's outputs, so no stage depends on this module in dvc.yaml.
+"""
+
+import argparse
+import inspect
+import os
+import resource
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from pets.core.errors import TemporaryError, UserError
+from pets.core.files import write_json
+
+TIMINGS = Path(".timings")  # not a DVC output: times differ from run to run, and results must not
+FLOW = "PETS_FLOW_WORKSPACE"  # set by the Prefect flow, which restores the outputs of a stage that fails
+
+
+def run_stage(main: Callable[..., None]) -> None:
+    """Run ``main`` with the command line's words as its arguments.
+
+    The exit status is 1 for an error that the user can fix, 75 (EX_TEMPFAIL) if a later attempt may succeed.
+
+    The time and the peak memory go to ``.timings/<stage>@<arguments>.json``, where the report finds them.
+    """
+    stage = Path(sys.argv[0]).stem
+    description = inspect.getdoc(sys.modules["__main__"])
+    parser = argparse.ArgumentParser(prog=f"python -m stages.{stage}", description=description)
+    for name in inspect.signature(main).parameters:
+        parser.add_argument(name)
+    arguments = vars(parser.parse_args())
+    started = time.monotonic()
+    try:
+        main(**arguments)
+    except UserError as error:
+        print(f"{stage}: {error}{_earlier_outputs()}", file=sys.stderr)
+        sys.exit(os.EX_TEMPFAIL if isinstance(error, TemporaryError) else 1)
+    except KeyboardInterrupt:
+        sys.exit(f"{stage}: stopped{_earlier_outputs() or '; earlier outputs are untouched'}")
+    except Exception as error:
+        if hint := _earlier_outputs():
+            error.add_note(hint.strip())  # Python prints it below the traceback
+        raise
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)
+    write_json(
+        TIMINGS / ("@".join([stage, *(["-".join(arguments.values())] if arguments else [])]) + ".json"),
+        {
+            "stage": stage,
+            **arguments,
+            "seconds": round(time.monotonic() - started, 2),
+            "peak_mib": round(peak),
+        },
+    )
+
+
+def _earlier_outputs() -> str:
+    """A line that says how to get back the outputs of the last run, which DVC deletes before it runs a stage.
+
+    It is empty where there is nothing to get back, or where the flow restores them.
+    """
+    stage, lock = os.environ.get("DVC_STAGE"), Path("dvc.lock")
+    if stage is None or FLOW in os.environ or not lock.exists():
+        return ""
+    if f"\n  {stage}:\n" not in lock.read_text("utf-8"):
+        return ""
+    return f"\n`dvc checkout {stage}` brings back its last outputs, and `git restore` those that git tracks."

@@ -1,0 +1,90 @@
+"""One data set on disk: where its files lie, and what is read of them.
+
+data/<data set>/
+  raw/                   pictures and labels in the source's official layout
+  origin.json            which source and archives they came from
+  catalog.parquet        a row an image; catalog.json is its summary
+  splits.parquet         train, validation or test for each usable image
+  embeddings/<backbone>  see `pets.embeddings.store`
+models/<data set>/<backbone>/<head>
+evaluations/<data set>/<backbone>/<head>
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from pets.core.files import read_json
+
+OK = "ok"  # the catalog's status of an image that can be used
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """The data set of that ``name``, in the working folder."""
+
+    name: str
+
+    @property
+    def folder(self) -> Path:
+        """Where all of it lies but models and evaluations."""
+        return Path("data", self.name)
+
+    @property
+    def raw(self) -> Path:
+        """The pictures, as they were fetched."""
+        return self.folder / "raw"
+
+    def embeddings(self, backbone: str) -> Path:
+        """The folder of a backbone's embeddings."""
+        return self.folder / "embeddings" / backbone
+
+    def model(self, backbone: str, head: str) -> Path:
+        """The folder of a fitted head."""
+        return Path("models", self.name, backbone, head)
+
+    def evaluation(self, backbone: str, head: str) -> Path:
+        """The folder of a head's evaluation."""
+        return Path("evaluations", self.name, backbone, head)
+
+    def origin(self) -> dict[str, Any]:
+        """source, label_name, synthetic and archives: what `download` noted."""
+        content: dict[str, Any] = read_json(self.folder / "origin.json")
+        return content
+
+    def described(self) -> str:
+        """The name, and that its pictures are synthetic where they are."""
+        return f"{self.name}{' (drawn pets, not photographs)' if self.origin()['synthetic'] else ''}"
+
+    def catalog(self, *columns: str) -> pd.DataFrame:
+        """The catalog, or some of its columns; a row an image, sorted by image_id."""
+        return pd.read_parquet(self.folder / "catalog.parquet", columns=list(columns) or None)
+
+    def usable(self) -> pd.DataFrame:
+        """The catalog's images that can be used."""
+        catalog = self.catalog()
+        return catalog[catalog["status"] == OK].reset_index(drop=True)
+
+    def splits(self) -> pd.DataFrame:
+        """image_id, label, species and split ("train", "val" or "test") of each usable image."""
+        return pd.read_parquet(self.folder / "splits.parquet")
+
+    def embeddings_metadata(self, backbone: str) -> dict[str, Any]:
+        """How a backbone's embeddings were made (see `pets.embeddings.store`)."""
+        content: dict[str, Any] = read_json(self.embeddings(backbone) / "metadata.json")
+        return content
+
+    def test_images(self, seed: int) -> pd.DataFrame:
+        """The test images, image_id, label, species, split and path, in an order drawn by the seed."""
+        splits = self.splits()
+        test = splits[splits["split"] == "test"]
+        test = test.merge(self.catalog("image_id", "path"), on="image_id", validate="one_to_one")
+        return test.sort_values("image_id").sample(frac=1, random_state=seed).reset_index(drop=True)
+
+
+def species_of(rows: pd.DataFrame, classes: Sequence[str]) -> pd.Series:
+    """The species of each of ``classes``, by class, from rows with label and species; or missing."""
+    return rows.drop_duplicates("label").set_index("label")["species"].reindex(list(classes))

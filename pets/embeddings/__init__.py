@@ -1,0 +1,1 @@
+"""Embeddings on disk: the store of vectors, and the check that the present code would still make the same."""

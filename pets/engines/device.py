@@ -1,0 +1,53 @@
+"""Where and in which precision a backbone runs: the one place that decides what "auto" means."""
+
+import ctypes
+import platform
+from typing import Literal
+
+import torch
+
+from pets.core.errors import UserError
+
+Device = Literal["auto", "cpu", "cuda"]
+Precision = Literal["auto", "float32", "bfloat16", "float16"]
+M_MMAP_THRESHOLD, M_TRIM_THRESHOLD = -3, -1  # of malloc.h
+
+
+def resolve_device(wanted: Device) -> str:
+    """The device that "auto" means here, made ready; UserError for a GPU where there is none."""
+    if wanted == "cuda" and not torch.cuda.is_available():
+        raise UserError("params.yaml: embed.device is cuda, and no GPU is available here; use auto or cpu.")
+    device = ("cuda" if torch.cuda.is_available() else "cpu") if wanted == "auto" else wanted
+    if device == "cpu":
+        _keep_freed_memory()
+    return device
+
+
+def resolve_precision(wanted: Precision, device: str) -> str:
+    """The precision that "auto" means on a device: the fastest that keeps the features."""
+    if wanted != "auto":
+        return wanted
+    if device == "cuda":
+        return "float16"
+    processor = torch.cpu.get_capabilities()
+    native = any(processor.get(each) for each in ("avx512_bf16", "amx_bf16", "bf16"))  # the last is Arm's
+    return "bfloat16" if native else "float32"
+
+
+def device_name(device: str) -> str:
+    """The device as the report names it."""
+    if device == "cuda":
+        return torch.cuda.get_device_name()
+    return f"CPU ({torch.backends.cpu.get_cpu_capability()})"
+
+
+def _keep_freed_memory() -> None:
+    """Let glibc keep freed memory for the next layer.
+
+    By default each large activation is mapped anew and given back, and on a CPU the page faults take as long
+    as the network itself. Elsewhere than on glibc there is no mallopt, and nothing to do.
+    """
+    if platform.libc_ver()[0] == "glibc":
+        libc = ctypes.CDLL(None)
+        for option in (M_MMAP_THRESHOLD, M_TRIM_THRESHOLD):
+            libc.mallopt(option, 1 << 30)

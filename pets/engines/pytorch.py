@@ -1,0 +1,92 @@
+"""A backbone run by PyTorch: on a GPU where there is one, in mixed precision where that is faster.
+
+bfloat16, on a processor that has it, makes EfficientNet-Lite0 twice as fast as float32 and keeps its pooled
+features to a cosine of 0.9997; folding the batch norms or compiling gave nothing beyond that.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import nn
+
+from pets.backbones.base import Backbone
+from pets.engines.device import Device, Precision, device_name, resolve_device, resolve_precision
+from pets.engines.memory import halved
+from pets.images.batches import batches
+
+BATCH = {"cpu": 16, "cuda": 256}  # on a CPU, small enough for its caches
+EXACT = 2  # convolutions at the start kept in float32 under bfloat16: rounding the image costs the most
+
+
+def in_float32(convolution: nn.Module, device: str) -> None:
+    """Leave a convolution out of autocast."""
+    forward = convolution.forward
+
+    def without_autocast(images: torch.Tensor) -> torch.Tensor:
+        with torch.autocast(device, enabled=False):
+            return forward(images.float())
+
+    convolution.forward = without_autocast
+
+
+class Engine:
+    """Computes a backbone's features, batch by batch.
+
+    ``device`` and ``precision`` may be "auto"; what was chosen is in the attributes of the same names.
+    """
+
+    def __init__(self, backbone: Backbone, device: Device, precision: Precision) -> None:
+        self.device = resolve_device(device)
+        self.precision = resolve_precision(precision, self.device)
+        self.batch_size = BATCH[self.device]
+        self.preprocessing = backbone.preprocessing
+        self.network = backbone.features.to(self.device).to(memory_format=torch.channels_last)
+        if self.precision == "bfloat16":
+            convolutions = [each for each in self.network.modules() if isinstance(each, nn.Conv2d)]
+            for convolution in convolutions[:EXACT]:
+                in_float32(convolution, self.device)
+
+    @property
+    def device_name(self) -> str:
+        """The device as the report names it."""
+        return device_name(self.device)
+
+    def embed(self, files: Sequence[Path], views: int, dtype: str) -> torch.Tensor:
+        """Features [n, dimensions], float32, of picture files, rounded to the stored ``dtype``."""
+        vectors = list(self.run(batches(files, self.preprocessing, views, self.batch_size)))
+        return torch.from_numpy(np.concatenate(vectors).astype(dtype).astype(np.float32))
+
+    def run(self, batches: Iterable[list[torch.Tensor]]) -> Iterator[np.ndarray]:
+        """For each batch, a list of views uint8 [n, 3, side, side], its features [n, d], float32: their mean.
+
+        Out of memory halves ``batch_size`` and goes on.
+        """
+        for views in batches:
+            yield torch.stack([self._in_parts(view) for view in views]).mean(0).numpy()
+
+    def _in_parts(self, pending: torch.Tensor) -> torch.Tensor:
+        parts: list[torch.Tensor] = []
+        while len(pending):
+            try:
+                parts.append(self._features(pending[: self.batch_size]))
+            except RuntimeError as error:
+                self.batch_size = halved(error, self.batch_size, self.device)
+            else:
+                pending = pending[len(parts[-1]) :]
+        return torch.cat(parts)
+
+    def _features(self, batch: torch.Tensor) -> torch.Tensor:
+        """Features [n, d] of at most ``batch_size`` images.
+
+        The network always sees a full batch, filled up with black, because kernels may differ with its
+        size, on a GPU above all: so an image's features don't depend on how many others are in its batch.
+        """
+        full = torch.zeros(self.batch_size, *batch.shape[1:], dtype=torch.uint8)
+        full[: len(batch)] = batch
+        dtype = getattr(torch, self.precision)
+        with torch.inference_mode(), torch.autocast(self.device, dtype, enabled=dtype != torch.float32):
+            images = full.to(self.device).to(memory_format=torch.channels_last).float() / 255
+            features = self.network(self.preprocessing.normalize(images))
+        return features[: len(batch)].float().cpu()

@@ -1,0 +1,1 @@
+"""Figures of captioned pictures, as contact sheets and as tiles for the report."""

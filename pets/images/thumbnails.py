@@ -1,0 +1,19 @@
+"""Small pictures for pages."""
+
+import io
+
+from PIL import Image
+
+from pets.images.decoding import decode
+
+SIDE = 192  # the longest, pixels
+QUALITY = 85  # of JPEG
+
+
+def thumbnail(data: bytes) -> bytes:
+    """A JPEG of at most 192 pixels a side, from an image file's bytes."""
+    image = Image.fromarray(decode(data).pixels)
+    image.thumbnail((SIDE, SIDE), Image.Resampling.LANCZOS)
+    file = io.BytesIO()
+    image.save(file, "JPEG", quality=QUALITY)
+    return file.getvalue()

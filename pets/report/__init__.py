@@ -1,0 +1,1 @@
+"""The report: charts, the page, and a short summary in Markdown."""

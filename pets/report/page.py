@@ -1,0 +1,152 @@
+"""The page: all results in one HTML file that opens offline, by page.html.j2, page.css and page.js."""
+
+import hashlib
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from markupsafe import Markup
+
+from pets.galleries.figures import percent
+from pets.report import charts
+from pets.report.attacks import Attack
+from pets.report.evaluation import (
+    MEAN_PER_CLASS,
+    TOP1,
+    Evaluation,
+    Metric,
+    chosen_on_validation,
+    display_name,
+    distinct,
+    main_result,
+    plural,
+    shared_metrics,
+)
+from pets.report.galleries import Galleries
+from pets.report.templates import render_page
+
+ID = 'data-page=""'  # where the page's id is put
+
+
+@dataclass(frozen=True)
+class DataSet:
+    """All evaluations of one data set, in the order of the run."""
+
+    name: str
+    evaluations: list[Evaluation]
+
+    @property
+    def provenance(self) -> dict[str, Any]:
+        """What its evaluations have in common: source, classes, archives, images."""
+        return self.evaluations[0].provenance
+
+    @property
+    def backbones(self) -> dict[str, dict[str, Any]]:
+        """Each backbone's provenance, by name."""
+        return {each.backbone: each.provenance["backbone"] for each in self.evaluations}
+
+    @property
+    def heads(self) -> list[str]:
+        """The heads' names, in the order of the run."""
+        return list(dict.fromkeys(each.head for each in self.evaluations))
+
+    @property
+    def chosen(self) -> Evaluation:
+        """The combination with the best validation score."""
+        return chosen_on_validation(self.evaluations)
+
+
+@dataclass(frozen=True)
+class Forest:
+    """One metric of every evaluation on one axis; ``band``, the best one's interval, is shaded behind all."""
+
+    metric: Metric
+    axis: charts.Axis
+    band: tuple[float, float]
+
+    def track(self, evaluation: Evaluation) -> Markup:
+        """The evaluation's dot and interval."""
+        value, interval = self.metric.value(evaluation), self.metric.interval(evaluation)
+        return charts.interval_track(value, interval, self.axis, self.band)
+
+
+def render(
+    evaluations: Sequence[Evaluation],
+    attacks: Mapping[str, Attack],
+    transfers: Mapping[tuple[str, str], pd.DataFrame],
+    galleries: Galleries,
+) -> tuple[str, str]:
+    """The page as HTML and its id, the sha256 of the page without it: the same results give the same bytes.
+
+    ``attacks`` by ``dataset/backbone/head``, ``transfers`` by (dataset, head).
+    """
+    datasets = [DataSet(name, list(each)) for name, each in groupby(evaluations, lambda each: each.dataset)]
+    filters = {"readable": display_name, "plural": plural, "thousands": "{:,}".format, "written": _written}
+    html = render_page(
+        Path(__file__).parent,
+        filters,
+        attacks=attacks,
+        axis_track=charts.axis_track,
+        backbones=distinct([each.provenance["backbone"] for each in evaluations]),
+        bar_track=charts.bar_track,
+        confusion=_confusion,
+        datasets=datasets,
+        forests=_forests,
+        galleries=galleries,
+        main_result=main_result,
+        params=distinct([each.provenance["params"] for each in evaluations]),
+        per_class=_per_class,
+        percent=percent,
+        reliability=charts.reliability,
+        robustness=charts.robustness,
+        shared_metrics=shared_metrics,
+        top1=TOP1,
+        transfers=transfers,
+        validation_curve=charts.validation_curve,
+        versions=distinct([each.provenance["versions"] for each in evaluations]),
+        whole=charts.WHOLE,
+    )
+    page_id = hashlib.sha256(html.encode()).hexdigest()
+    return html.replace(ID, f'{ID[:-1]}{page_id}"', 1), page_id
+
+
+def _forests(dataset: DataSet) -> list[Forest]:
+    forests = []
+    for metric in (TOP1, MEAN_PER_CLASS):
+        intervals = [metric.interval(each) for each in dataset.evaluations]
+        best = max(dataset.evaluations, key=metric.value)
+        forests.append(Forest(metric, charts.axis_around(intervals), metric.interval(best)))
+    return forests
+
+
+def _confusion(evaluation: Evaluation) -> Markup:
+    """The confusion matrix, with the classes sorted by species and name."""
+    classes = evaluation.per_class.sort_values(["species", "label"])
+    labels = list(classes["label"])
+    table = pd.crosstab(evaluation.predictions["label"], evaluation.predictions["predicted"])
+    counts = table.reindex(index=labels, columns=labels, fill_value=0).to_numpy(np.int64)
+    return charts.confusion_matrix(labels, list(classes["species"]), counts)
+
+
+def _per_class(evaluation: Evaluation) -> list[Any]:
+    """Rows of per_class.csv, the best first and classes without test images last."""
+    ordered = evaluation.per_class.sort_values(["accuracy", "label"], ascending=[False, True])
+    return list(ordered.itertuples())
+
+
+def _written(value: Any) -> str:
+    """A value from a JSON file as text."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if value is None:
+        return "–"
+    if isinstance(value, float) and math.isfinite(value):
+        return f"{value:.6g}"
+    if isinstance(value, list):
+        return ", ".join(map(_written, value)) or "none"
+    return str(value)

@@ -1,0 +1,1 @@
+"""What a network responds to: activation maximization, feature maps, Grad-CAM."""

@@ -1,0 +1,136 @@
+"""Grad-CAM: which region of a picture speaks for a class.
+
+Selvaraju et al.: Grad-CAM, ICCV 2017. The last feature maps are summed, each weighted by the mean gradient of
+the class's score with respect to it, and only the positive part is kept.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import nn
+from torch.nn import functional
+
+from pets.classifier.classifier import Classifier
+from pets.galleries.figures import Figure, Tile, percent
+from pets.galleries.heatmap import overlay
+from pets.images.batches import batches
+from pets.visualization.layers import as_maps, recorded, with_maps
+
+BATCH = 8
+
+
+def target_layer(network: nn.Module, side: int) -> str:
+    """The last layer whose maps the features depend on, for images ``side`` pixels wide.
+
+    A convolutional network's last maps. In a vision transformer only the class token is used after the last
+    block, so no position has a gradient after the last attention: it is the layer before that.
+    """
+    device = next(network.parameters()).device
+    # Noise, because on an empty image a ReLU may have no gradient.
+    image = torch.randn(1, 3, side, side, generator=torch.Generator().manual_seed(0)).to(device)
+    names = list(with_maps(network, side))
+    with torch.enable_grad(), recorded(network, names) as outputs:
+        features = network(image.requires_grad_())
+        # Not their plain sum, which a layer normalization keeps constant.
+        weighted = features @ torch.linspace(-1, 1, features.shape[1], device=device)
+        gradients = torch.autograd.grad(weighted.sum(), [outputs[name] for name in names], allow_unused=True)
+    relevant = [
+        name
+        for name, gradient in zip(names, gradients, strict=True)
+        if (maps := as_maps(gradient)) is not None and maps.any()
+    ]
+    return relevant[-1]
+
+
+def gradcam(
+    network: nn.Module,
+    layer: str,
+    score: Callable[[torch.Tensor], torch.Tensor],
+    images: torch.Tensor,
+    classes: torch.Tensor,
+) -> torch.Tensor:
+    """Heat maps [n, side, side] in [0, 1] of normalized ``images`` [n, 3, side, side].
+
+    ``classes`` int64 [n]: the class that each map is for. ``score``: features [n, dimensions] to scores
+    before softmax [n, classes]; after it, a map would also show what speaks against the other classes. Each
+    map is scaled to its own maximum; where nothing speaks for the class it is zero.
+    """
+    with torch.enable_grad(), recorded(network, [layer]) as outputs:
+        scores = score(network(images.clone().requires_grad_()))
+        chosen = scores.gather(1, classes.unsqueeze(1)).sum()
+        (gradient,) = torch.autograd.grad(chosen, outputs[layer])
+        maps, gradients = as_maps(outputs[layer]), as_maps(gradient)
+    assert maps is not None and gradients is not None, f"{layer} has no maps"  # noqa: PT018 (for mypy)
+    weights = gradients.mean((2, 3), keepdim=True)
+    heat = (weights * maps).sum(1, keepdim=True).relu().detach()
+    heat = functional.interpolate(heat, images.shape[-2:], mode="bilinear", align_corners=False).squeeze(1)
+    return heat / heat.amax((1, 2), keepdim=True).clamp_min(1e-12)
+
+
+def most_confident_mistakes(predictions: pd.DataFrame, catalog: pd.DataFrame, count: int) -> pd.DataFrame:
+    """The wrong predictions with the highest probability, the highest first, with the catalog's paths."""
+    wrong = predictions[~predictions["correct"]].merge(catalog[["image_id", "path"]], on="image_id")
+    return wrong.sort_values(["probability", "image_id"], ascending=[False, True]).head(count)
+
+
+def explain(classifier: Classifier, mistakes: pd.DataFrame, raw: Path) -> tuple[str, list[Tile]]:
+    """The target layer, and three tiles for each mistake: the picture, and Grad-CAM for prediction and label.
+
+    ``mistakes``: path under ``raw``, image_id, label, predicted, probability, probabilities.
+    """
+    network, preprocessing = classifier.engine.network, classifier.preprocessing
+    surrogate = classifier.head.surrogate()
+    layer = target_layer(network, preprocessing.crop)
+    files = [raw / path for path in mistakes["path"]]
+    rows = mistakes.to_dict("records")
+    tiles: list[Tile] = []
+    for (images,) in batches(files, preprocessing, 1, BATCH):
+        batch = rows[len(tiles) // 3 :][: len(images)]
+        normalized = preprocessing.normalize(images.to(classifier.engine.device).float() / 255)
+        heat = {}
+        for column in ("predicted", "label"):
+            classes = torch.tensor([classifier.classes.index(row[column]) for row in batch])
+            heat[column] = gradcam(
+                network, layer, lambda features: surrogate.uncalibrated(features.cpu()), normalized, classes
+            )
+        for at, row in enumerate(batch):
+            picture = np.ascontiguousarray(images[at].permute(1, 2, 0).numpy())
+            predicted, label = (str(row[column]).replace("_", " ") for column in ("predicted", "label"))
+            of_label = float(row["probabilities"][classifier.classes.index(row["label"])])
+            tiles += [
+                Tile(picture, [label, str(row["image_id"])]),
+                Tile(
+                    overlay(picture, heat["predicted"][at].cpu().numpy()),
+                    [f"for {predicted}", f"predicted, {percent(row['probability'])}"],
+                ),
+                Tile(
+                    overlay(picture, heat["label"][at].cpu().numpy()),
+                    [f"for {label}", f"true label, {percent(of_label)}"],
+                ),
+            ]
+    return layer, tiles
+
+
+def figure(classifier: Classifier, backbone: str, dataset: str, layer: str, tiles: list[Tile]) -> Figure:
+    """The figure of `explain`'s ``tiles``; ``dataset`` as captions name it."""
+    caption = (
+        "Grad-CAM (Selvaraju et al., 2017) on the most confident mistakes among the test images of "
+        f"{dataset}: the picture as the network sees it, then what raised the score (before softmax) of the "
+        f"predicted class, then of the true one, at the maps of {layer}. Yellow raised it most. Each map is "
+        "scaled to its own maximum; in one that is dark all over, nothing raised the score."
+    )
+    if classifier.views > 1:
+        caption += f" A map is of the one view shown; the probability is that of {classifier.views} views."
+    if classifier.head.has_surrogate:
+        caption += " This head has no useful gradient, so the score explained is its surrogate's."
+    name = classifier.head.name
+    return Figure(
+        "mistakes",
+        f"Where {backbone} with the {name} head looked when it was wrong",
+        caption,
+        tiles,
+        columns=6,
+    )

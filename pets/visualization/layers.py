@@ -1,0 +1,123 @@
+"""A network's layers by name, and their outputs."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from math import isqrt
+
+import torch
+from torch import nn
+
+from pets.core.errors import UserError, nearest
+
+# Padding only adds a border to the output of the layer before it, and MaxViT cuts maps into windows, which
+# can look like maps again.
+REARRANGING = ("Pad", "WindowPartition", "SwapAxes")
+
+
+@contextmanager
+def recorded(
+    network: nn.Module, layers: Sequence[str], *, copied: bool = False
+) -> Iterator[dict[str, torch.Tensor]]:
+    """Within this context each forward pass puts these layers' outputs into the dictionary, by name.
+
+    Of a module that a pass uses more than once, the last output counts, and its place in the order.
+    """
+    outputs: dict[str, torch.Tensor] = {}
+
+    def hook(name: str) -> object:
+        def record(module: nn.Module, inputs: object, output: torch.Tensor) -> None:
+            outputs.pop(name, None)  # so that a shared activation is where it was used last
+            outputs[name] = output.clone() if copied else output
+
+        return record
+
+    handles = [network.get_submodule(name).register_forward_hook(hook(name)) for name in layers]  # type: ignore[arg-type]
+    try:
+        yield outputs
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def as_maps(output: object) -> torch.Tensor | None:
+    """A layer's output as feature maps [n, channels, side, side], or None where it has no spatial positions.
+
+    A convolution's [n, channels, side, side] as it is. Permuted, without a copy: channels last, [n, side,
+    side, channels], as in a Swin transformer; and a vision transformer's tokens, [n, 1 + side * side,
+    channels], without the first, the class token, which has no position.
+    """
+    if not isinstance(output, torch.Tensor):
+        return None
+    maps = output
+    if maps.dim() == 3 and maps.shape[1] > 1 and (side := isqrt(maps.shape[1] - 1)) ** 2 == maps.shape[1] - 1:
+        maps = maps[:, 1:].unflatten(1, (side, side))
+    if maps.dim() != 4:
+        return None
+    if maps.shape[1] == maps.shape[2] != maps.shape[3]:
+        maps = maps.permute(0, 3, 1, 2)
+    return maps if maps.shape[-2] == maps.shape[-1] > 1 else None
+
+
+def with_maps(network: nn.Module, side: int) -> dict[str, tuple[int, int]]:
+    """Every layer that outputs feature maps, in order: its number of channels, and of positions a side.
+
+    ``side``: of the network's input. See `as_maps` for what counts as maps.
+    """
+    two = torch.zeros(2, 3, side, side, device=next(network.parameters()).device)
+    names = [
+        name
+        for name, module in network.named_modules()
+        if name and not any(kind in type(module).__name__ for kind in REARRANGING)
+    ]
+    with torch.inference_mode(), recorded(network, names) as outputs:
+        network(two)  # tells maps from a table, such as Swin v2's of positions
+    return {
+        name: (maps.shape[1], maps.shape[-1])
+        for name, output in outputs.items()
+        if (maps := as_maps(output)) is not None and len(maps) == 2
+    }
+
+
+def representative(maps: Mapping[str, tuple[int, int]]) -> list[str]:
+    """A few layers that represent a network: one for each size of map, the largest first.
+
+    It is the last of those highest in the network's hierarchy: a ResNet's stages (layer1, layer2 ...), a
+    VGG's last ReLU before each pooling. Where all maps have the same size, as in a vision transformer, it is
+    the last of each quarter of its blocks.
+    """
+    sizes = sorted({side for _, side in maps.values()}, reverse=True)
+    rows = [_by_depth([name for name, (_, side) in maps.items() if side == size]) for size in sizes]
+    if len(rows) == 1:
+        blocks = next((row for row in rows[0] if len(row) >= 4), [])
+        if blocks:
+            return [blocks[len(blocks) * quarter // 4 - 1] for quarter in (1, 2, 3, 4)]
+    return [highest[-1] for highest, *_ in rows]
+
+
+def _by_depth(names: Sequence[str]) -> list[list[str]]:
+    """Names by their depth in the hierarchy, the highest first."""
+    depths = sorted({name.count(".") for name in names})
+    return [[name for name in names if name.count(".") == depth] for depth in depths]
+
+
+def choose_layers(
+    wanted: Mapping[str, Sequence[int]], maps: Mapping[str, tuple[int, int]], backbone: str
+) -> dict[str, list[int]]:
+    """The ``wanted`` layers with their channels, each once; if there are none, representative ones.
+
+    UserError where a layer has no feature maps, or not the channels wanted.
+    """
+    for name, channels in wanted.items():
+        if name not in maps:
+            raise UserError(
+                f"params.yaml: features.layers names '{name}', but {backbone} has no such layer with feature "
+                f"maps; {nearest(name, maps)}"
+            )
+        count, _ = maps[name]
+        if channels and max(channels) >= count:
+            raise UserError(
+                f"params.yaml: features.layers names channel {max(channels)} of '{name}', but in {backbone} "
+                f"that layer has {count} channels: 0 to {count - 1}."
+            )
+    layers = {name: list(dict.fromkeys(channels)) for name, channels in wanted.items()}
+    return layers or {name: [] for name in representative(maps)}

@@ -1,1 +1,0 @@
-"""What happens inside a network: feature maps, the patches that excite a channel, the region that decided."""

@@ -1,1 +1,0 @@
-"""What people look at: charts, the page and its short summary in Markdown."""

@@ -1,1 +1,0 @@
-"""Where pictures come from: one file per source, each a `Source` (see base.py)."""

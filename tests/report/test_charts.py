@@ -1,0 +1,142 @@
+import re
+from xml.etree import ElementTree
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pets.report import charts
+
+NASTY = '<script>alert("1")</script> & "more"'
+UNIT = st.floats(0, 1)
+
+
+def parsed(markup: str) -> ElementTree.Element:
+    return ElementTree.fromstring(markup)
+
+
+def test_robustness_shows_both_attacks_and_the_effect_of_saving() -> None:
+    rows = [
+        {"attack": attack, "epsilon": level / 255, "robust": robust, "low": 0.9 * robust, "high": robust}
+        for attack, drop in (("PGD", 0.5), ("APGD", 0.4))
+        for level, robust in ((0, 0.8), (0.5, drop))
+    ]
+    svg = charts.robustness(pd.DataFrame(rows).assign(saved=0.8))
+    assert "PGD, epsilon 0.5/255: 50.0% robust" in svg
+    assert "APGD, epsilon 0.5/255: 40.0% robust" in svg
+    assert "saved with 8 bits, epsilon 0.5/255: 80.0% robust" in svg
+    assert svg.count("whisker") == 2
+
+
+def test_a_tag_escapes_text_and_attributes() -> None:
+    element = parsed(charts.tag("text", NASTY, aria_label=NASTY, class_="a"))
+    assert (element.text, element.attrib) == (NASTY, {"aria-label": NASTY, "class": "a"})
+    assert list(element) == []
+
+
+@given(st.lists(st.tuples(UNIT, UNIT).map(sorted), min_size=1, max_size=12))
+def test_an_axis_contains_all_intervals_and_has_few_round_ticks(intervals: list[list[float]]) -> None:
+    axis = charts.axis_around(intervals)
+    assert all(axis.low - 1e-9 <= low <= high <= axis.high + 1e-9 for low, high in intervals)
+    assert 3 <= len(axis.ticks) <= 6
+    assert list(axis.ticks) == sorted(set(axis.ticks))
+
+
+def test_a_position_on_an_axis_is_a_share_of_its_length() -> None:
+    axis = charts.Axis(0.8, 1.0, (0.8, 0.9, 1.0))
+    assert [axis.at(value) for value in (0.8, 0.85, 1.0)] == ["0%", "25%", "100%"]
+
+
+@given(st.integers(2, 9).flatmap(lambda k: st.lists(st.integers(0, 9), min_size=k * k, max_size=k * k)))
+def test_the_confusion_matrix_draws_each_count_once_at_its_place(flat: list[int]) -> None:
+    k = round(len(flat) ** 0.5)
+    counts = np.array(flat).reshape(k, k)
+    svg = parsed(charts.confusion_matrix([f"class_{i}" for i in range(k)], [""] * k, counts))
+    plot = next(each for each in svg if each.get("class") == "plot")
+    side = float(plot.attrib["width"]) / k
+    shown = np.zeros_like(counts)
+    for cell in svg.iter("rect"):
+        if at := cell.get("data-at"):
+            row, column = map(int, at.split(","))
+            assert (float(cell.attrib["x"]) - float(plot.attrib["x"])) / side == pytest.approx(
+                column, abs=0.01
+            )
+            assert (float(cell.attrib["y"]) - float(plot.attrib["y"])) / side == pytest.approx(row, abs=0.01)
+            assert cell.get("class") == ("hit" if row == column else "miss")
+            title = cell.find("title")
+            assert title is not None
+            found = re.search(r": (\d+) of (\d+) ", title.text or "")
+            assert found is not None
+            shown[row, column] = int(found[1])
+            assert int(found[2]) == counts[row].sum()
+    assert (shown == counts).all()
+
+
+def test_a_line_separates_cats_from_dogs() -> None:
+    svg = charts.confusion_matrix(list("abc"), ["cat", "dog", "dog"], np.eye(3, dtype=int))
+    borders = [each for each in parsed(svg) if each.get("class") == "border"]
+    names = [each.text for each in parsed(svg) if each.get("class") == "species"]
+    assert (len(borders), names) == (2, ["Cats", "Cats", "Dogs", "Dogs"])
+
+
+def test_labels_cannot_end_their_element() -> None:
+    table = pd.DataFrame(
+        {"setting": [NASTY], "parameter": [NASTY], "top1": [0.5], "nll": [1.0], "chosen": [True]}
+    )
+    for svg in (
+        charts.confusion_matrix([NASTY, "b"], [NASTY, "dog"], np.ones((2, 2), int)),
+        charts.validation_curve(table),
+    ):
+        assert "<script" not in svg
+        assert all(each.tag != "script" for each in parsed(svg).iter())
+
+
+def test_bins_without_images_are_left_out() -> None:
+    table = pd.DataFrame(
+        {"confidence": [0.2, np.nan, 0.9], "accuracy": [0.3, np.nan, 0.8], "images": [4, 0, 90]}
+    )
+    svg = charts.reliability(table)
+    assert "nan" not in svg
+    assert sum(each.get("class") == "dot" for each in parsed(svg)) == 2
+
+
+def test_the_dots_of_the_reliability_diagram_are_at_their_values() -> None:
+    table = pd.DataFrame({"confidence": [0.0, 0.5, 1.0], "accuracy": [0.0, 0.5, 1.0], "images": [5, 5, 5]})
+    svg = parsed(charts.reliability(table))
+    diagonal = next(each for each in svg if each.get("class") == "diagonal").attrib
+    dots = [
+        (float(each.attrib["cx"]), float(each.attrib["cy"])) for each in svg if each.get("class") == "dot"
+    ]
+    start, end = (
+        (float(diagonal["x1"]), float(diagonal["y1"])),
+        (float(diagonal["x2"]), float(diagonal["y2"])),
+    )
+    np.testing.assert_allclose(dots, [start, np.mean([start, end], axis=0), end])
+
+
+@pytest.mark.parametrize("n", [1, 2, 7, 30])
+def test_the_validation_curve_shows_every_setting_and_the_chosen_one(n: int) -> None:
+    table = pd.DataFrame(
+        {
+            "setting": [f"{10.0 ** (i - 5):g}" for i in range(n)],
+            "parameter": "penalty",
+            "top1": np.linspace(0.9, 0.9 + 0.001 * n, n),
+            "nll": 0.4,
+            "chosen": [i == n - 1 for i in range(n)],
+        }
+    )
+    svg = parsed(charts.validation_curve(table))
+    texts = [each.text for each in svg.iter("text")]
+    assert [text for text in texts if text in set(table["setting"])] == list(table["setting"])
+    assert sum(each.get("class") == "dot" for each in svg) == 2 * n
+    band = next(each for each in svg if each.get("class") == "chosen").attrib
+    last = [each for each in svg if each.get("class") == "dot"][n - 1]
+    assert float(band["x"]) + float(band["width"]) / 2 == pytest.approx(float(last.attrib["cx"]), abs=0.02)
+
+
+def test_a_class_without_images_has_no_bar() -> None:
+    nan = float("nan")
+    assert 'class="bar"' not in charts.bar_track(nan, (nan, nan))
+    assert 'class="bar"' in charts.bar_track(0.5, (0.4, 0.6))

@@ -1,0 +1,584 @@
+import base64
+import hashlib
+import html
+import json
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from playwright.sync_api import Browser, Page
+
+from pets.core.errors import UserError
+from pets.galleries import figures
+from pets.galleries.figures import Figure, Tile
+from stages import report
+from tests.conftest import ROOT
+from tests.report.generated import (
+    breeds,
+    probabilities,
+    provenance,
+    write_attack,
+    write_evaluation,
+    write_transfer,
+)
+
+BACKBONES = ("resnet18", "efficientnet_lite0")
+HEADS = ("linear", "knn")
+EACH = 12  # test images of a class
+NASTY = '<script>document.title="caught"</script>'
+
+
+def make_run(root: Path, datasets: dict[str, dict[str, str]], **other: Any) -> None:
+    """A workspace whose evaluations of all combinations are there."""
+    run = {"datasets": list(datasets), "backbones": list(BACKBONES), "heads": list(HEADS)}
+    (root / "params.yaml").write_text(json.dumps({"datasets": {name: {} for name in datasets}, "run": run}))
+    for dataset, species in datasets.items():
+        truth = np.repeat(np.arange(len(species)), EACH)
+        ids = [f"{list(species)[of]}_{i}".replace("/", "-") for i, of in enumerate(truth)]
+        for i, backbone in enumerate(BACKBONES):
+            for j, head in enumerate(HEADS):
+                p = probabilities(truth, len(species), 2.2 + 0.6 * i - 0.4 * j, seed=2 * i + j)
+                validation = [
+                    ("0.01", "penalty", 0.8 + i / 20 - j / 30, 0.5, True),
+                    ("1", "penalty", 0.6, 1.5, False),
+                ]
+                write_evaluation(
+                    root / "evaluations" / dataset / backbone / head,
+                    species,
+                    ids,
+                    truth,
+                    p,
+                    validation,
+                    provenance(dataset, backbone, head, species, len(truth), **other),
+                )
+                write_attack(root / "attacks" / dataset / backbone / head, list(species), ids)
+        for head in HEADS:
+            write_transfer(root / "transfers" / dataset / head, BACKBONES)
+
+
+@pytest.fixture(scope="module")
+def evaluated(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("evaluated")
+    make_run(root, {"pets": breeds()})
+    return root
+
+
+@pytest.fixture
+def workspace(evaluated: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy that a test may change."""
+    shutil.copytree(evaluated, tmp_path, dirs_exist_ok=True)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def written(root: Path, name: str = "index.html") -> str:
+    return (root / "reports" / name).read_text("utf-8")
+
+
+def test_the_same_evaluations_give_the_same_bytes(workspace: Path) -> None:
+    report.main()
+    first = written(workspace), written(workspace, "summary.md")
+    report.main()
+    assert (written(workspace), written(workspace, "summary.md")) == first
+
+
+def runs(root: Path) -> dict[str, Any]:
+    """The entries of run.js, by page id."""
+    script = written(root, "run.js")
+    entries: dict[str, Any] = json.loads(script.removeprefix("window.runs = ").removesuffix(";\n"))
+    return entries
+
+
+def page_id(root: Path) -> str:
+    found = re.search(r'<html lang="en" data-page="([0-9a-f]{64})">', written(root))
+    assert found is not None
+    return found[1]
+
+
+def commit_all() -> str:
+    """Commit everything in the working folder, and return the commit."""
+    if not Path(".git").exists():
+        subprocess.run(["git", "init", "-q"], check=True)
+        Path(".gitignore").write_text("/reports/\n")
+    identity = ["-c", "user.name=a", "-c", "user.email=a@example.org", "-c", "commit.gpgsign=false"]
+    subprocess.run(["git", "add", "-A"], check=True)
+    subprocess.run(["git", *identity, "commit", "-q", "--allow-empty", "-m", "a"], check=True)
+    head = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=True)
+    return head.stdout.strip()
+
+
+def test_the_page_id_is_the_checksum_of_the_page_without_it(workspace: Path) -> None:
+    report.main()
+    page = written(workspace)
+    without = page.replace(f'data-page="{page_id(workspace)}"', 'data-page=""')
+    assert hashlib.sha256(without.encode()).hexdigest() == page_id(workspace)
+
+
+def test_commit_date_and_times_are_beside_the_page_and_not_in_it(workspace: Path) -> None:
+    report.main()
+    before = written(workspace), written(workspace, "summary.md")
+    (entry,) = runs(workspace).values()
+    assert (entry["commit"], entry["changed"], entry["timings"]) == (None, False, [])
+    timing = {"stage": "embed", "backbone": "resnet18", "seconds": 61.25, "peak_mib": 812}
+    (workspace / ".timings").mkdir()
+    (workspace / ".timings/embed@resnet18.json").write_text(json.dumps(timing))
+    for code in ("params.yaml", "pets/a.py", "stages/a.py"):
+        head = commit_all()
+        report.main()
+        (entry,) = runs(workspace).values()
+        assert (entry["commit"], entry["changed"], entry["timings"]) == (head, False, [timing])
+        age = datetime.now(UTC) - datetime.fromisoformat(entry["written"])
+        assert timedelta(0) <= age < timedelta(minutes=5)
+        Path(code).parent.mkdir(exist_ok=True)
+        with Path(code).open("a") as file:
+            file.write("\n")
+        report.main()
+        assert [(each["commit"], each["changed"]) for each in runs(workspace).values()] == [(head, True)]
+    assert (written(workspace), written(workspace, "summary.md")) == before
+
+
+def test_an_earlier_page_keeps_its_entry(workspace: Path) -> None:
+    """DVC's run cache may bring it back."""
+    report.main()
+    first = page_id(workspace)
+    summary = workspace / "attacks/pets/resnet18/linear/robustness.csv"
+    original = summary.read_text()
+    for number in range(1, 21):
+        summary.write_text(original.replace("0.5,", f"0.{number + 50},"))
+        report.main()
+        assert len(runs(workspace)) == min(20, number + 1)
+        assert list(runs(workspace))[-1] == page_id(workspace) != first
+        assert (first in runs(workspace)) == (number < 20)
+
+
+@pytest.mark.parametrize("content", ["", "window.runs = {", "window.runs = [];", "\xff"])
+def test_a_broken_run_js_is_replaced(workspace: Path, content: str) -> None:
+    (workspace / "reports").mkdir()
+    (workspace / "reports/run.js").write_text(content, "latin-1")
+    report.main()
+    assert list(runs(workspace)) == [page_id(workspace)]
+
+
+def test_a_missing_evaluation_is_named_with_what_to_do(workspace: Path) -> None:
+    (workspace / "evaluations/pets/resnet18/knn/scores.json").unlink()
+    with pytest.raises(UserError, match=r"pets/resnet18/knn .*`dvc repro`"):
+        report.main()
+    assert not (workspace / "reports").exists()
+
+
+def test_labels_names_and_reasons_are_escaped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    species = breeds() | {NASTY: "dog", "a|b": NASTY}
+    images = {
+        "listed": 2, "usable": 1, "train": 1, "val": 1, "test": 1,
+        "duplicates_across_splits": [[NASTY, NASTY]],
+        "unreadable": [{"image_id": NASTY, "reason": NASTY}],
+    }  # fmt: skip
+    archives = [{"name": NASTY, "url": "a|b", "md5": NASTY, "bytes": 1}]
+    make_run(
+        tmp_path, {"pets": species}, images=images, archives=archives, source=NASTY, params={NASTY: NASTY}
+    )
+    monkeypatch.chdir(tmp_path)
+    report.main()
+    assert NASTY not in written(tmp_path)
+    assert html.escape(NASTY, quote=False).replace('"', "&#34;") in written(tmp_path)
+    summary = written(tmp_path, "summary.md")
+    assert NASTY not in summary
+    assert "a\\|b" in summary
+
+
+def test_the_page_names_checksums_and_unreadable_images(workspace: Path) -> None:
+    report.main()
+    page = written(workspace)
+    for name in ("5c4f3ee8e5d25df40f4fd59a7f44e54c", "0f" * 32, "cut off after 1,024 bytes", "pug_2"):
+        assert name in page
+
+
+def test_every_adversarial_picture_is_on_the_page_with_its_caption(workspace: Path) -> None:
+    report.main()
+    page = written(workspace)
+    for backbone in BACKBONES:
+        folder = workspace / "attacks/pets" / backbone / "linear"
+        examples = pd.read_csv(folder / "examples.csv", dtype={"name": str})
+        figures = json.loads((folder / "tiles/figures.json").read_text())
+        assert examples["name"].tolist() == [each["name"] for each in figures]
+        for attack, figure in zip(examples["attack"], figures, strict=True):
+            first = 0 if attack == "PGD" else 1  # the original is shown once
+            for tile in figure["tiles"][first:]:
+                assert base64.b64encode((folder / "tiles" / tile["file"]).read_bytes()).decode() in page
+            assert (f'<p class="caption">{figure["caption"]}</p>' in page) == (attack == "PGD")
+    assert "<b>not Saint bernard</b>" in page  # what an attack did not reach is not called a success
+    assert "Of each kind 2 were asked for, and fewer are classified correctly: dog to cat 0." in page
+    assert "2 attempts were stopped" in page
+    assert page.count("smooth surrogate") == len(list((workspace / "attacks").glob("*/*/knn")))
+    assert "random noise" in page
+    assert "L∞ at most 8/255" in page
+
+
+def test_robust_accuracy_is_in_the_summary(workspace: Path) -> None:
+    report.main()
+    assert "| resnet18, linear | 90.0 | 50.0 | 0.0 |" in written(workspace, "summary.md")
+
+
+@pytest.mark.parametrize(
+    "missing",
+    [
+        "attacks/pets/resnet18/knn/robustness.csv",
+        "attacks/pets/resnet18/knn/tiles/001-02.jpg",
+        "transfers/pets/linear/results/resnet18/transfer.csv",
+    ],
+)
+def test_a_missing_attack_is_named_with_what_to_do(workspace: Path, missing: str) -> None:
+    (workspace / missing).unlink()
+    with pytest.raises(UserError, match=f"{missing} is missing. Run `dvc repro`"):
+        report.main()
+    assert not (workspace / "reports").exists()
+
+
+def test_the_summary_has_every_headline_number(workspace: Path) -> None:
+    report.main()
+    summary = written(workspace, "summary.md")
+    rows = {
+        tuple(cells[1:3]): cells[3:-1]
+        for line in summary.splitlines()
+        if (cells := re.split(r" ?\| ?", line))[2:]
+    }
+    for backbone in BACKBONES:
+        for head in HEADS:
+            folder = workspace / "evaluations/pets" / backbone / head
+            scores = json.loads((folder / "scores.json").read_text())
+            keys = ("top1", "top5", "mean_per_class", "macro_f1", "nll", "ece")
+            expected = [(scores["breed"][key].values(), key) for key in keys]
+            expected.append((scores["species"]["top1"].values(), "top1"))
+            shown = [cell.replace("*", "") for cell in rows[backbone, head]]
+            assert shown == [
+                f"{value:.3f} ({low:.3f}–{high:.3f})"
+                if key == "nll"
+                else f"{100 * value:.1f} ({100 * low:.1f}–{100 * high:.1f})"
+                for (value, low, high), key in expected
+            ]
+    assert "[index.html](index.html)" in summary
+    assert "synthetic" not in summary.lower()
+    assert "md5 `5c4f3ee8e5d25df40f4fd59a7f44e54c`" in summary
+
+
+def test_the_main_result_is_of_the_combination_chosen_on_validation(workspace: Path) -> None:
+    curve = workspace / "evaluations/pets/resnet18/knn/validation.csv"
+    curve.write_text("setting,parameter,top1,nll,chosen\n5,neighbours,0.99,0.1,True\n")
+    report.main()
+    assert "The knn head on frozen resnet18 features" in written(workspace, "summary.md")
+
+
+def test_synthetic_pictures_are_called_synthetic(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    archives = [{"name": "drawn by this program", "url": None, "md5": None, "bytes": 1234}]
+    make_run(tmp_path, {"sample": breeds()}, synthetic=True, archives=archives)
+    monkeypatch.chdir(tmp_path)
+    report.main()
+    assert "Synthetic, not photographs." in written(tmp_path)
+    assert "drawn by a program" in written(tmp_path)
+    assert "None: a program drew the images." in written(tmp_path)
+    assert "test photographs" not in written(tmp_path)
+    summary = written(tmp_path, "summary.md")
+    assert "**Synthetic images, drawn by a program, not photographs:**" in summary
+    assert "None" not in summary
+    assert "md5" not in summary
+
+
+def test_a_data_set_without_species_and_without_mistakes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    species = {"NA": "", "1.0": ""}
+    make_run(tmp_path, {"own": species}, label_name="class")
+    monkeypatch.chdir(tmp_path)
+    folder = tmp_path / "evaluations/own/resnet18/linear"
+    for file in (folder / "mistakes").iterdir():
+        file.unlink()
+    (folder / "confused_pairs.csv").write_text("actual,predicted,images,share\n")
+    report.main()
+    page = written(tmp_path)
+    assert "Which class is it?" in page
+    assert "NA classified correctly: " in page
+    assert "1.0 classified correctly: " in page
+    assert "the right class was predicted for every test image" in page
+    assert "Species" not in page
+
+
+def test_the_stage_starts_without_torch() -> None:
+    code = "import sys, stages.report; print({'torch', 'prefect'} & set(sys.modules))"
+    shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert shown == "set()\n"
+
+
+def test_every_colour_in_the_styles_is_defined() -> None:
+    """Of the report and of the comparison, which adds its own style to the report's."""
+    styles = [(ROOT / f"pets/{room}/page.css").read_text() for room in ("report", "comparison")]
+    templates = [file.read_text() for file in (ROOT / "pets/report").glob("*.j2")]
+    used = set(re.findall(r"var\((--[\w-]+)", "".join(styles)))
+    assert used <= set(re.findall(r"(--[\w-]+):", "".join(styles + templates)))
+
+
+# In a browser
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two data sets, one synthetic, with a nasty class; the page is written once for all browser tests."""
+    root = tmp_path_factory.mktemp("site")
+    make_run(root, {"pets": breeds() | {NASTY: "dog"}, "sample": breeds()})
+    for file in (root / "evaluations/sample").rglob("provenance.json"):
+        file.write_text(json.dumps(json.loads(file.read_text()) | {"synthetic": True}))
+    (root / ".timings").mkdir()
+    noted = {"stage": "embed", "backbone": "resnet18", "seconds": 61.25, "peak_mib": 1812}
+    (root / ".timings/embed.json").write_text(json.dumps(noted))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(root)
+        commit_all()
+        report.main()
+    return root
+
+
+@pytest.fixture(params=["light", "dark"])
+def page(browser: Browser, site: Path, request: pytest.FixtureRequest) -> Iterator[Page]:
+    """The page, opened from its file; nothing may be fetched but it and run.js, and no error logged."""
+    context = browser.new_context(viewport={"width": 1280, "height": 900}, color_scheme=request.param)
+    tab = context.new_page()
+    errors: list[str] = []
+    requests: list[str] = []
+    tab.on("console", lambda message: errors.append(message.text))
+    tab.on("pageerror", lambda error: errors.append(str(error)))
+    tab.on("request", lambda sent: requests.append(sent.url))
+    address = (site / "reports/index.html").as_uri()
+    tab.goto(address)
+    yield tab
+    assert errors == []
+    fetched = {url.partition("#")[0] for url in requests if not url.startswith("data:")}
+    assert fetched == {address, (site / "reports/run.js").as_uri()}
+    context.close()
+
+
+CONTRASTS = """() => {
+  const context = document.createElement("canvas").getContext("2d", { willReadFrequently: true });
+  const rgba = (colour) => {
+    context.clearRect(0, 0, 1, 1); context.fillStyle = colour; context.fillRect(0, 0, 1, 1);
+    return [...context.getImageData(0, 0, 1, 1).data];
+  };
+  const light = (rgb) => {
+    const linear = (v) => v <= .04045 ? v / 12.92 : ((v + .055) / 1.055) ** 2.4;
+    const [r, g, b] = rgb.slice(0, 3).map((v) => linear(v / 255));
+    return .2126 * r + .7152 * g + .0722 * b;
+  };
+  const behind = (node) => {
+    for (; node; node = node.parentElement) {
+      const colour = rgba(getComputedStyle(node).backgroundColor);
+      if (colour[3] > 200) return colour;
+    }
+    return rgba("canvas");
+  };
+  const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+  const low = [];
+  let seen = 0;
+  while (walker.nextNode()) {
+    const node = walker.currentNode.parentElement;
+    const hidden = !node.checkVisibility() || node.closest("script, title, .confidence");
+    if (hidden || !walker.currentNode.data.trim()) continue;
+    const style = getComputedStyle(node);
+    const [a, b] = [light(rgba(node.closest("svg") ? style.fill : style.color)), light(behind(node))];
+    const ratio = (Math.max(a, b) + .05) / (Math.min(a, b) + .05);
+    seen += 1;
+    if (ratio < 4.5) low.push([ratio.toFixed(2), walker.currentNode.data.trim().slice(0, 40)]);
+  }
+  return [seen, low];
+}"""
+
+
+def test_all_text_has_contrast_in_light_and_dark(page: Page) -> None:
+    seen, low = page.evaluate(CONTRASTS)
+    assert seen > 500
+    assert low == []
+    background = "getComputedStyle(document.body).backgroundColor"
+    before = page.evaluate(background)
+    page.click("#theme")
+    assert page.evaluate(background) != before
+    assert page.evaluate(CONTRASTS)[1] == []
+
+
+def test_the_table_shows_the_numbers_of_scores_json(page: Page, site: Path) -> None:
+    for dataset in ("pets", "sample"):
+        rows = page.locator(f"table.headline[data-dataset={dataset}] tbody tr")
+        assert rows.count() == len(BACKBONES) * len(HEADS)
+        for row in rows.all():
+            backbone, head = (
+                row.locator("a").inner_text(),
+                row.locator("td").first.get_attribute("data-value"),
+            )
+            scores = json.loads((site / f"evaluations/{dataset}/{backbone}/{head}/scores.json").read_text())
+            cells = row.locator("[data-metric]").all()
+            assert len(cells) == 7
+            for cell in cells:
+                task, key = str(cell.get_attribute("data-metric")).split(".")
+                value = scores[task][key]["value"]
+                assert float(str(cell.get_attribute("data-value"))) == value
+                shown = cell.locator(".value").inner_text().split()[0]
+                assert shown == (f"{value:.3f}" if key == "nll" else f"{100 * value:.1f}")
+
+
+def test_a_click_on_a_heading_sorts_best_first_and_a_second_reverses(page: Page) -> None:
+    table = page.locator("table.headline[data-dataset=pets]")
+    for name, best in (("Top-1", max), ("NLL", min)):
+        heading = table.locator("th", has_text=name)
+        column = heading.evaluate("each => each.cellIndex")
+        cells = table.locator(f"tbody tr > :nth-child({column + 1})")
+        heading.locator("button").click()
+        values = [float(each) for each in cells.evaluate_all("all => all.map(each => each.dataset.value)")]
+        assert values == sorted(values, reverse=best is max)
+        assert "best" in str(cells.first.get_attribute("class"))
+        assert heading.get_attribute("aria-sort") == ("descending" if best is max else "ascending")
+        heading.locator("button").click()
+        reverse = [float(each) for each in cells.evaluate_all("all => all.map(each => each.dataset.value)")]
+        assert reverse == values[::-1]
+
+
+def test_the_chooser_shows_one_evaluation_of_each_data_set(page: Page) -> None:
+    def visible() -> list[str]:
+        return page.locator("article.evaluation").evaluate_all(
+            "all => all.filter(e => !e.hidden).map(e => e.id)"
+        )
+
+    assert visible() == ["pets/resnet18/linear", "sample/resnet18/linear"]
+    page.locator("form[data-dataset=pets]").get_by_text("knn").click()
+    assert visible() == ["pets/resnet18/knn", "sample/resnet18/linear"]
+    page.locator("table.headline[data-dataset=sample] a").last.click()
+    page.wait_for_function("location.hash === '#sample/efficientnet_lite0/knn'")
+    assert visible() == ["pets/resnet18/knn", "sample/efficientnet_lite0/knn"]
+    page.reload()
+    assert visible() == ["pets/resnet18/linear", "sample/efficientnet_lite0/knn"]
+
+
+def test_the_matrix_describes_the_cell_under_the_pointer_and_the_arrow_keys(page: Page) -> None:
+    article = page.locator("article.evaluation:visible").first
+    readout, matrix = article.locator(".readout"), article.locator("svg.matrix")
+    cell = matrix.locator("rect.miss").first
+    cell.hover()
+    assert readout.inner_text() == cell.locator("title").text_content()
+    matrix.focus()
+    for _ in range(12):
+        page.keyboard.press("ArrowUp")
+        page.keyboard.press("ArrowLeft")
+    assert readout.inner_text().startswith("Abyssinian classified correctly: ")
+
+
+def test_the_nasty_label_is_text(page: Page) -> None:
+    assert "caught" not in page.title()
+    assert page.locator("svg.matrix .row-label", has_text="<script>").count() == len(BACKBONES) * len(HEADS)
+
+
+def test_pictures_have_alternative_texts_and_headings_have_scopes(page: Page) -> None:
+    assert page.locator("img").count() > 0
+    assert page.locator("img:not([alt]), img[alt='']").count() == 0
+    assert page.locator("svg:not([aria-hidden]):not([aria-label])").count() == 0
+    assert page.locator("thead th:not([scope])").count() == 0
+    undecodable = """async (all) => {
+      const failed = [];
+      for (const each of all) {
+        each.loading = "eager";
+        await each.decode().catch(() => failed.push(each.alt));
+      }
+      return failed;
+    }"""
+    assert page.locator("article.evaluation:visible img").evaluate_all(undecodable) == []
+
+
+def test_commit_and_times_are_shown_where_run_js_has_the_page(page: Page, site: Path) -> None:
+    assert page.locator("#times tr").all_inner_texts()[1] == "embed\tresnet18\t61.3\t1,812"
+    (entry,) = runs(site).values()
+    date = entry["written"].replace("T", " ").replace("Z", " UTC")
+    assert page.locator("#run").inner_text() == f"Written at commit {entry['commit']}, on {date}."
+
+
+@pytest.mark.parametrize("change", ["no file", "another page's entry"])
+def test_nothing_of_another_run_is_shown(browser: Browser, site: Path, tmp_path: Path, change: str) -> None:
+    shutil.copytree(site / "reports", tmp_path / "reports")
+    script = tmp_path / "reports/run.js"
+    if change == "no file":
+        script.unlink()
+    else:
+        script.write_text(script.read_text().replace(page_id(site), "0" * 64))
+    tab = browser.new_page()
+    tab.goto((tmp_path / "reports/index.html").as_uri())
+    assert not tab.locator("#run").is_visible()
+    assert "Written" not in tab.locator("body").inner_text()
+    assert tab.locator("#times tr").count() == 0
+    tab.close()
+
+
+def test_changes_and_a_missing_repository_are_shown(browser: Browser, site: Path, tmp_path: Path) -> None:
+    shutil.copytree(site / "reports", tmp_path / "reports")
+    tab = browser.new_page()
+    for commit, changed, expected in (
+        (
+            "abc",
+            True,
+            "Written at commit abc, with changes to code or parameters that were not committed, on ",
+        ),
+        (None, False, "Written outside a git repository, on "),
+    ):
+        entry = runs(site)[page_id(site)] | {"commit": commit, "changed": changed}
+        (tmp_path / "reports/run.js").write_text(f"window.runs = {json.dumps({page_id(site): entry})};\n")
+        tab.goto((tmp_path / "reports/index.html").as_uri())
+        assert tab.locator("#run").inner_text().startswith(expected)
+    tab.close()
+
+
+def test_a_phone_scrolls_down_only(browser: Browser, site: Path) -> None:
+    tab = browser.new_page(viewport={"width": 390, "height": 844})
+    tab.goto((site / "reports/index.html").as_uri())
+    assert tab.evaluate("document.documentElement.scrollWidth") == 390
+    tab.close()
+
+
+def test_without_scripts_every_evaluation_is_there(browser: Browser, site: Path) -> None:
+    context = browser.new_context(java_script_enabled=False)
+    tab = context.new_page()
+    tab.goto((site / "reports/index.html").as_uri())
+    assert tab.locator("article.evaluation:visible").count() == 2 * len(BACKBONES) * len(HEADS)
+    assert "run.js" in tab.locator("#times").inner_text()
+    assert not tab.locator("#run").is_visible()
+    context.close()
+
+
+def test_galleries_are_shown_and_escaped(workspace: Path) -> None:
+    """Wherever a gallery is; the page without galleries has no such section."""
+    report.main()
+    before = written(workspace)
+    assert "What the networks see" not in before
+    picture = np.zeros((8, 8, 3), np.uint8)
+    galleries = {
+        "ideals/imagenet/resnet18": "an ideal",
+        "features/pets/resnet18": "a feature map",
+        "ideals/pets/resnet18/knn": "a breed's ideal",
+        "gradcams/pets/efficientnet_lite0/linear": "a region",
+    }
+    for folder, words in galleries.items():
+        tile = Tile(picture, [f"{words} {NASTY}"], [picture, picture + 1])
+        figure = Figure("name", f"title {NASTY}", f"caption of {words}", [tile], columns=9)
+        figures.write(workspace / folder, [figure])
+    readings = [("imagenet", "resnet18", reader, NASTY, 0.25, False) for reader in BACKBONES]
+    table = pd.DataFrame(readings, columns=["group", "maker", "reader", "name", "probability", "first"])
+    (workspace / "ideal_readings").mkdir()
+    for reader, rows in table.groupby("reader"):
+        rows.to_csv(workspace / f"ideal_readings/{reader}.csv", index=False)
+    report.main()
+    page = written(workspace)
+    assert "What the networks see" in page
+    for words in galleries.values():
+        assert f"caption of {words.replace(chr(39), '&#39;')}" in page
+    assert page.count("data:image/webp;base64,") == before.count("data:image/webp;base64,") + len(galleries)
+    assert "How the other backbones classify them" in page
+    assert NASTY not in page
