@@ -10,6 +10,7 @@ step costs a quarter.
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from pydantic import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
@@ -114,25 +115,12 @@ def maximize(
     ``frames``: how many intermediate pictures are kept. ``on_step`` is called after each step with the number
     of pictures in it.
     """
-    return [
-        ideal
-        for start in range(0, len(targets), BATCH)
-        for ideal in _maximize_batch(
-            logits, targets[start : start + BATCH], preprocessing, method, seed, device, frames, on_step
-        )
-    ]
-
-
-def _maximize_batch(
-    logits: Callable[[torch.Tensor], torch.Tensor],
-    targets: Sequence[Sequence[int]],
-    preprocessing: Preprocessing,
-    method: Method,
-    seed: int,
-    device: str,
-    frames: int,
-    on_step: Callable[[int], object],
-) -> list[Ideal]:
+    if len(targets) > BATCH:
+        options: Any = {"seed": seed, "device": device, "frames": frames, "on_step": on_step}
+        parts = (targets[:BATCH], targets[BATCH:])
+        return [each for part in parts for each in maximize(logits, part, preprocessing, method, **options)]
+    if not targets:
+        return []
     parametrization = Parametrization(
         len(targets),
         preprocessing.resize,
