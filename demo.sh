@@ -11,8 +11,8 @@ cd "$scratch"
 [ -d .git ] || git init -q
 # Few and small galleries, so that a first look takes about three minutes on two cores.
 python -m stages.params 'run.datasets=[sample]' 'run.backbones=[efficientnet_lite0]' 'run.heads=[linear, knn]' \
-    datasets.sample.per_breed=16 datasets.sample.size=224 attack.gallery=2 attack.minimum_norm_steps=10 \
-    attack.curve.images=8 'attack.curve.epsilons=[0.5/255, 1/255]' attack.transfer.images=4 \
+    datasets.sample.per_breed=12 datasets.sample.size=224 attack.gallery=2 attack.minimum_norm_steps=8 \
+    attack.curve.images=6 'attack.curve.epsilons=[0.5/255, 1/255]' attack.transfer.images=3 \
     'ideal.classes=[cat, zebra]' 'ideal.ablation=[]' ideal.method.coarse_steps=64 ideal.method.fine_steps=12 \
     'ideal_breeds.breeds=[cat, dog]' features.pictures=1 features.searched=64 gradcam.mistakes=6
 git add --all
