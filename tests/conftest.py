@@ -1,5 +1,6 @@
 """A scratch workspace for tests that run the pipeline as a user does: with real git, DVC and commands."""
 
+import fcntl
 import hashlib
 import os
 import shutil
@@ -76,6 +77,12 @@ class Workspace:
         self.run("git", "add", "-A")
         self.run("git", "commit", "-qm", message)
 
+    def copy(self, path: Path) -> "Workspace":
+        """A copy at ``path``, DVC's cache included, to be changed."""
+        subprocess.run(["cp", "-a", self.path, path], check=True)  # keeps the hard links to the cache
+        shutil.rmtree(path / ".dvc" / "tmp", ignore_errors=True)
+        return Workspace(path)
+
     def set_params(self, *assignments: str) -> None:
         """Change params.yaml as a user would."""
         self.run("python", "-m", "stages.params", *assignments)
@@ -114,6 +121,27 @@ def new_workspace(tmp_path_factory: pytest.TempPathFactory) -> Callable[[], Work
 
 
 @pytest.fixture(scope="session")
+def shared_by_processes(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Callable[[str, Callable[[], Workspace]], Workspace]:
+    """Makes the workspace of that name once: the first test process makes it, the others wait for it."""
+    folder = tmp_path_factory.getbasetemp()
+    folder = folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder
+
+    def get(name: str, make: Callable[[], Workspace]) -> Workspace:
+        with (folder / f"{name}.txt").open("a+") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            file.seek(0)
+            path = file.read()
+            workspace = Workspace(Path(path)) if path else make()
+            if not path:
+                file.write(str(workspace.path))
+        return workspace
+
+    return get
+
+
+@pytest.fixture(scope="session")
 def shared() -> Path:
     """The folder of real pictures; a test that asks for it is skipped where it is not there."""
     if not SHARED.is_dir():
@@ -134,6 +162,7 @@ def browser() -> Iterator[Browser]:
 
 # The longest files first, so that two test processes end at about the same time.
 LONGEST = (
+    "tests/real/test_pets.py",
     "tests/stages/test_pipeline.py",
     "tests/flows/test_deployments.py",
     "tests/real/",

@@ -73,17 +73,13 @@ def update(
     [m, dimensions] batch by batch.
     """
     known = read(folder) if (folder / "metadata.json").exists() else None
-    stale = _stale(known, recipe, device, reference) if known is not None else ""
-    if stale:
-        known = None
-    rows = pd.Series(dtype=int)
-    if known is not None:
+    stale = _stale(known, recipe, device, reference) if known else ""
+    rows, references = pd.Series(dtype=int), {}
+    if known and not stale:
         checksums = known.index["sha256"].drop_duplicates()
         rows = pd.Series(checksums.index, index=checksums.to_numpy())
+        references = dict(zip(known.metadata["devices"], known.reference, strict=True))
     missing = images[~images["sha256"].isin(rows.index)].drop_duplicates("sha256")
-    references = (
-        dict(zip(known.metadata["devices"], known.reference, strict=True)) if known is not None else {}
-    )
     if len(missing) or not references:
         references.setdefault(device, reference)
     with atomic(folder) as temporary:
@@ -91,7 +87,7 @@ def update(
         vectors = np.lib.format.open_memmap(
             temporary / "vectors.npy", "w+", dtype=recipe["dtype"], shape=(len(images), recipe["dimensions"])
         )
-        if known is not None:
+        if known and len(rows):
             old = images["sha256"].isin(rows.index).to_numpy()
             vectors[old] = known.vectors[rows[images["sha256"][old]].to_numpy()]
         _fill(vectors, images, missing, compute(missing))

@@ -4,20 +4,9 @@ import numpy as np
 
 # cividis at ten points (Nuñez, Anderton, Renslow: Optimizing colormaps with consideration for color vision
 # deficiency, PLOS ONE 2018).
-CIVIDIS = np.array(
-    [
-        (0, 34, 78),
-        (18, 53, 112),
-        (59, 73, 108),
-        (87, 93, 109),
-        (112, 113, 115),
-        (138, 134, 120),
-        (165, 156, 116),
-        (195, 179, 105),
-        (225, 204, 85),
-        (253, 233, 69),
-    ]
-)
+CIVIDIS = np.frombuffer(
+    bytes.fromhex("00224e 123570 3b496c 575d6d 707173 8a8678 a59c74 c3b369 e1cc55 fde945"), np.uint8
+).reshape(-1, 3)
 
 
 def coloured(values: np.ndarray) -> np.ndarray:

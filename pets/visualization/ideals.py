@@ -87,6 +87,18 @@ def imagenet_sheets(
     def part(name: str, by: Method) -> Ideal:
         return known[name] if by == method and name in known else ideals([name], by)[0]
 
+    def ablation_sheet(number: int, name: str) -> Sheet:
+        title = f"Ablation: what each part of the method adds to the ideal {name}"
+        caption = (
+            f"{backbone}'s ideal {name}, from the same seed and in as many steps: by gradient ascent alone, "
+            "then with one more part of the method in each picture. The last one has all of them."
+        )
+        parts = [
+            NamedIdeal(stem(at, name, what), f"{name}: {what}", what, places[name], part(name, by))
+            for at, (what, by) in enumerate(method.ablation())
+        ]
+        return Sheet(f"ablation-{number:02d}", title, caption, parts, columns=4)
+
     return [
         Sheet(
             "ideals",
@@ -109,20 +121,7 @@ def imagenet_sheets(
             ],
             columns=3,
         ),
-        *(
-            Sheet(
-                f"ablation-{number:02d}",
-                f"Ablation: what each part of the method adds to the ideal {name}",
-                f"{backbone}'s ideal {name}, from the same seed and in as many steps: by gradient ascent "
-                "alone, then with one more part of the method in each picture. The last one has all of them.",
-                [
-                    NamedIdeal(stem(at, name, what), f"{name}: {what}", what, places[name], part(name, by))
-                    for at, (what, by) in enumerate(method.ablation())
-                ],
-                columns=4,
-            )
-            for number, name in enumerate(ablation)
-        ),
+        *(ablation_sheet(number, name) for number, name in enumerate(ablation)),
     ]
 
 

@@ -20,32 +20,16 @@ from pets.classifier.classifier import Classifier, load
 from pets.core import params
 from pets.dataset import Dataset
 from pets.embeddings import store
-from tests.conftest import ROOT, Workspace, md5
+from tests.conftest import ROOT, Workspace
 
 DATASET, BACKBONE = "oxford-iiit-pet", "efficientnet_lite0"
 DOGS = 100
 
 
 @pytest.fixture(scope="module")
-def workspace(shared: Path, new_workspace: Callable[[], Workspace]) -> Workspace:
-    """Lite0 and the linear head, trained on the subset's photographs."""
-    workspace = new_workspace()
-    archives = {
-        each: shared / "oxford-iiit-pet-subset" / f"{each}.tar.gz" for each in ("images", "annotations")
-    }
-    workspace.set_params(
-        f"run.backbones=[{BACKBONE}]",
-        "run.heads=[linear]",
-        *(f"datasets.{DATASET}.{each}.url={file}" for each, file in archives.items()),
-        *(f"datasets.{DATASET}.{each}.md5={md5(file)}" for each, file in archives.items()),
-    )
-    workspace.run("dvc", "repro", "train")
-    return workspace
-
-
-@pytest.fixture(scope="module")
-def folder(workspace: Workspace) -> Iterator[Path]:
-    """The workspace as the working folder."""
+def folder(reported: Callable[[str], Workspace]) -> Iterator[Path]:
+    """Lite0 and the linear head, trained on the subset's photographs: the working folder."""
+    workspace = reported("oxford-iiit-pet-subset")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(workspace.path)
         yield workspace.path

@@ -1,9 +1,5 @@
 """One finished run of the synthetic sample, of which each test that changes something gets a copy."""
 
-import fcntl
-import os
-import shutil
-import subprocess
 import tarfile
 from collections.abc import Callable
 from pathlib import Path
@@ -17,18 +13,13 @@ HEADS = ("linear", "knn", "prototype", "mlp")
 
 
 @pytest.fixture(scope="session")
-def finished(new_workspace: Callable[[], Workspace], tmp_path_factory: pytest.TempPathFactory) -> Workspace:
-    """The sample, few and small, through every stage and head, its results committed. Don't change it.
+def finished(
+    new_workspace: Callable[[], Workspace],
+    shared_by_processes: Callable[[str, Callable[[], Workspace]], Workspace],
+) -> Workspace:
+    """The sample, few and small, through every stage and head, its results committed. Don't change it."""
 
-    Parallel test processes share one: the first makes it, the others wait for it.
-    """
-    folder = tmp_path_factory.getbasetemp()
-    note = (folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder) / "finished.txt"
-    with note.open("a+") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        file.seek(0)
-        if path := file.read():
-            return Workspace(Path(path))
+    def run() -> Workspace:
         workspace = new_workspace()
         workspace.set_params(
             "run.datasets=[sample]",
@@ -40,17 +31,15 @@ def finished(new_workspace: Callable[[], Workspace], tmp_path_factory: pytest.Te
         )
         workspace.run("dvc", "repro")
         workspace.commit("a run")
-        file.write(str(workspace.path))
-    return workspace
+        return workspace
+
+    return shared_by_processes("finished", run)
 
 
 @pytest.fixture
 def sample(finished: Workspace, tmp_path: Path) -> Workspace:
-    """A copy of the finished run, DVC's cache included, to be changed."""
-    path = tmp_path / "workspace"
-    subprocess.run(["cp", "-a", finished.path, path], check=True)  # keeps the hard links to the cache
-    shutil.rmtree(path / ".dvc" / "tmp", ignore_errors=True)
-    return Workspace(path)
+    """A copy of the finished run, to be changed."""
+    return finished.copy(tmp_path / "workspace")
 
 
 def pack(raw: Path, folder: Path) -> dict[str, Path]:

@@ -1,0 +1,31 @@
+"""Runs on real photographs, each made once for all tests and test processes."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import Workspace, md5
+
+
+@pytest.fixture(scope="session")
+def reported(
+    shared: Path,
+    new_workspace: Callable[[], Workspace],
+    shared_by_processes: Callable[[str, Callable[[], Workspace]], Workspace],
+) -> Callable[[str], Workspace]:
+    """A workspace where a data set was run from archives to report; don't change it, copy it."""
+
+    def run(name: str) -> Workspace:
+        workspace = new_workspace()
+        archives = {each: shared / name / f"{each}.tar.gz" for each in ("images", "annotations")}
+        workspace.set_params(
+            "run.backbones=[efficientnet_lite0]",
+            "run.heads=[linear]",
+            *(f"datasets.oxford-iiit-pet.{each}.url={file}" for each, file in archives.items()),
+            *(f"datasets.oxford-iiit-pet.{each}.md5={md5(file)}" for each, file in archives.items()),
+        )
+        workspace.run("dvc", "repro")
+        return workspace
+
+    return lambda name: shared_by_processes(name, lambda: run(name))
