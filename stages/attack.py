@@ -52,7 +52,8 @@ def main(dataset: str, backbone: str, head: str) -> None:
         if len(goal.images) < settings.gallery:
             print(f"{goal.name}: only {len(goal.images)} test images are classified correctly; all are shown")
     for epsilon, share in summary["robust_accuracy"].items():
-        print(f"robust accuracy at L-infinity {epsilon}: {share:.3f}")
+        masked = ", masked: PGD alone leaves much more" if epsilon in summary["masked"] else ""
+        print(f"robust accuracy at L-infinity {epsilon}: {share:.3f}{masked}")
 
 
 if __name__ == "__main__":

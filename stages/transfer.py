@@ -6,9 +6,10 @@ from pathlib import Path
 
 import torch
 
+from pets.attacks.masking import NOISE
 from pets.attacks.pictures import classes_of, read_pictures
 from pets.attacks.settings import Epsilon
-from pets.attacks.transfer import NOISE, add_noise, measure
+from pets.attacks.transfer import add_noise, measure
 from pets.classifier.classifier import load
 from pets.core import params
 from pets.core.files import atomic

@@ -34,9 +34,11 @@ Objective = Callable[[torch.Tensor, torch.Tensor], Values]
 class Misclassify:
     """To be classified as ``classes`` [n] (targeted), or as any other class (untargeted).
 
-    The loss is the cross-entropy with the class, negated if untargeted. The margin is the difference of
-    log-probabilities between the most probable class that counts as a failure and the most probable one that
-    counts as a success (Carlini, Wagner: Towards evaluating the robustness of neural networks, S&P 2017).
+    Targeted, the loss is the cross-entropy with the class. Untargeted, it is the log-odds of the class: its
+    gradient has the direction of the negated cross-entropy's, but does not vanish in float32 where the
+    probability of the class rounds to 1. The margin is the difference of log-probabilities between the most
+    probable class that counts as a failure and the most probable one that counts as a success (Carlini,
+    Wagner: Towards evaluating the robustness of neural networks, S&P 2017).
 
     ``outputs`` maps images and rows to log-probabilities [m, classes]; or, with ``head``, to features, which
     ``head`` maps to log-probabilities with a gradient. Where that is a surrogate, ``exact`` maps the features
@@ -52,21 +54,22 @@ class Misclassify:
     def __call__(self, images: torch.Tensor, rows: torch.Tensor) -> Values:
         """See `Objective`."""
         outputs = self.outputs(images, rows)
-        own, rival = self._sides(outputs if self.head is None else self.head(outputs), rows)
+        own, rivals = self._sides(outputs if self.head is None else self.head(outputs), rows)
         sign = -1 if self.targeted else 1
-        margin = exact_margin = sign * (own - rival)
+        margin = exact_margin = sign * (own - rivals.amax(1))
         if self.exact is not None:
-            exact, exact_rival = self._sides(self.exact(outputs.detach()), rows)
-            exact_margin = sign * (exact - exact_rival)
-        return Values(sign * own, margin, exact_margin.detach())
+            exact, exact_rivals = self._sides(self.exact(outputs.detach()), rows)
+            exact_margin = sign * (exact - exact_rivals.amax(1))
+        loss = -own if self.targeted else own - rivals.logsumexp(1)
+        return Values(loss, margin, exact_margin.detach())
 
     def _sides(
         self, log_probabilities: torch.Tensor, rows: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Log-probabilities [m] of the class, and of the most probable other class."""
+        """Log-probabilities [m] of the class, and [m, classes] of the others, with minus infinity for it."""
         column = self.classes[rows].unsqueeze(1)
         own = log_probabilities.gather(1, column).squeeze(1)
-        return own, log_probabilities.scatter(1, column, -torch.inf).amax(1)
+        return own, log_probabilities.scatter(1, column, -torch.inf)
 
 
 def misclassify(

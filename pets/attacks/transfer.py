@@ -17,8 +17,6 @@ from pets.core.progress import progress_bar
 from pets.images.png import save_png
 from pets.metrics.metrics import wilson
 
-NOISE = "random noise"  # the control: every value changed by epsilon, in a random direction
-
 
 def make_pictures(
     classifier: Classifier, test: pd.DataFrame, settings: Transfer, raw: Path, folder: Path

@@ -1,13 +1,14 @@
 """The attacks on each backbone and head, and how they transfer to other backbones, for the page."""
 
 import base64
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
+from pets.attacks.masking import Masked, by_reference, by_transfer
 from pets.core.errors import UserError
 from pets.core.files import read_json
 
@@ -26,12 +27,20 @@ class Example:
 
 @dataclass(frozen=True)
 class Attack:
-    """All attacks on one backbone and head; ``examples`` in the gallery's order."""
+    """All attacks on one backbone and head; ``examples`` in the gallery's order.
+
+    ``masked`` says where other attacks beat PGD.
+    """
 
     summary: dict[str, Any]
     methods: pd.DataFrame  # a row for each attack
     curve: pd.DataFrame  # a row for each attack and epsilon, PGD first
     examples: list[Example]
+    masked: list[Masked]
+
+    def is_masked(self, epsilon: str) -> bool:
+        """Whether another attack beat PGD at ``epsilon``, as ``1/255``, or in the test of transfer."""
+        return any(each.epsilon == epsilon or each.claim != "PGD" for each in self.masked)
 
     @property
     def by_goal(self) -> dict[str, list[Example]]:
@@ -69,12 +78,21 @@ class Attack:
         return int(self.curve["non_finite"].sum())
 
 
-def read_attacks(root: Path, combinations: Sequence[tuple[str, str, str]]) -> dict[str, Attack]:
+def read_attacks(
+    root: Path,
+    combinations: Sequence[tuple[str, str, str]],
+    transfers: Mapping[tuple[str, str], pd.DataFrame],
+) -> dict[str, Attack]:
     """The attacks on all (dataset, backbone, head) combinations, by ``dataset/backbone/head``.
 
-    Raises UserError where any is missing.
+    ``transfers`` as of `read_transfers`. Raises UserError where any is missing.
     """
-    return {"/".join(each): _read(root.joinpath(*each)) for each in combinations}
+    return {
+        f"{dataset}/{backbone}/{head}": _read(
+            root / dataset / backbone / head, transfers[dataset, head], backbone
+        )
+        for dataset, backbone, head in combinations
+    }
 
 
 def read_transfers(
@@ -91,14 +109,15 @@ def read_transfers(
     return {each: pd.concat(tables, ignore_index=True) for each, tables in parts.items()}
 
 
-def _read(folder: Path) -> Attack:
+def _read(folder: Path, transfer: pd.DataFrame, backbone: str) -> Attack:
     figures = {each["name"]: each for each in read_json(_existing(folder / "tiles" / "figures.json"))}
     texts = ["name", "image_id", "label", "truth", "target"]
     examples = _table(folder / "examples.csv", texts) if figures else pd.DataFrame()
+    curve = _table(folder / "robustness.csv", ["attack"])
     return Attack(
         read_json(_existing(folder / "summary.json")),
         _table(folder / "attacks.csv", ["attack"]),
-        _table(folder / "robustness.csv", ["attack"]),
+        curve,
         [
             Example(
                 {str(key): value for key, value in facts.items()},
@@ -107,6 +126,7 @@ def _read(folder: Path) -> Attack:
             )
             for facts in examples.to_dict("records")
         ],
+        by_reference(curve) + by_transfer(transfer, curve, backbone),
     )
 
 

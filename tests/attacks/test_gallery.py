@@ -103,12 +103,13 @@ def test_attacks_are_compared_on_the_first_goal_that_has_pictures(tmp_path: Path
     curve = pd.DataFrame(
         [("PGD", 0.0, 1.0, 0), ("PGD", 1 / 255, 0.25, 1), ("APGD", 0.0, 1.0, 0), ("APGD", 1 / 255, 0.0, 0)],
         columns=["attack", "epsilon", "robust", "non_finite"],
-    )
+    ).assign(images=12)
     summary = summarize(examples, curve, [empty, full], 2, surrogate=False)
     assert summary["fooled"] == {full.name: sum(examples["fooled"][:2]) / 2}
     assert summary["gallery"] == {"wanted": 2, "found": {"dog to cat": 0, full.name: 2}}
-    assert summary["robust_accuracy"] == {"0/255": 1.0, "1/255": 0.25}
-    assert summary["robust_accuracy_reference"] == {"0/255": 1.0, "1/255": 0.0}
+    assert summary["robust_accuracy"] == {"0/255": 1.0, "1/255": 0.0}
+    assert summary["robust_accuracy_pgd"] == {"0/255": 1.0, "1/255": 0.25}
+    assert summary["masked"] == ["1/255"]
     assert summary["non_finite"] == 1
     before = [each.facts for each in outcomes if each.facts["fooled_before_saving"]]
     assert summary["lost_in_saving"] == sum(not each["fooled"] for each in before) / max(1, len(before))
@@ -116,7 +117,8 @@ def test_attacks_are_compared_on_the_first_goal_that_has_pictures(tmp_path: Path
 
 def test_without_pictures_the_summary_has_the_curve_only() -> None:
     curve = pd.DataFrame(
-        [("PGD", 0.0, 1.0, 1), ("APGD", 0.0, 1.0, 0)], columns=["attack", "epsilon", "robust", "non_finite"]
+        [("PGD", 0.0, 1.0, 8, 1), ("APGD", 0.0, 1.0, 8, 0)],
+        columns=["attack", "epsilon", "robust", "images", "non_finite"],
     )
     assert compare(pd.DataFrame()).empty
     summary = summarize(pd.DataFrame(), curve, [], 0, surrogate=True)

@@ -1,5 +1,7 @@
 """Robust accuracy, on a tiny classifier."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -43,6 +45,22 @@ def test_the_second_attack_is_run_only_on_what_survived_the_first() -> None:
     assert 8 > left[1] > left[2] > 0
     assert tried == left[1:]
     assert reference["robust"].tolist() == plain["robust"].tolist()
+
+
+@pytest.mark.parametrize("sharpness", [1.0, 100.0, 1e4])
+def test_pgd_fools_a_classifier_however_certain_it_is(sharpness: float) -> None:
+    """A low temperature, or large weights, change no decision: neither may they hide the way to another."""
+    mild = tiny_classifier()
+    images = pictures(8)
+    labels = mild.probabilities(images).argmax(1)
+    attack = attackers(steps=10, reference_steps=1, restarts=0, seed=0)[:1]
+    tensors = mild.head.tensors | {"weight": mild.head.tensors["weight"] * sharpness}
+    calibration = replace(mild.head.calibration, temperature=1 / sharpness)
+    for head in (replace(mild.head, tensors=tensors), replace(mild.head, calibration=calibration)):
+        certain = replace(mild, head=head)
+        rows = curve(certain, images, labels, torch.ones(8, dtype=torch.bool), [0.15, 0.2, 0.5], attack)
+        _, first, second, last = rows["robust"]
+        assert 1 > first > second > last == 0
 
 
 def test_what_was_fooled_once_counts_as_fooled_at_larger_epsilons() -> None:

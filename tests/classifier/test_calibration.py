@@ -34,6 +34,24 @@ def test_finds_the_prior_back() -> None:
     assert calibrate(leaning, labels, counts).prior_strength == pytest.approx(0.6, abs=0.05)
 
 
+@pytest.mark.parametrize("images", [4, 12, 40])
+@pytest.mark.parametrize("classes", [2, 6])
+@pytest.mark.parametrize("margin", [0.5, 3.0, 30.0])
+def test_perfectly_separated_images_do_not_make_it_certain(images: int, classes: int, margin: float) -> None:
+    """Their likelihood alone has its maximum at temperature zero, where log-probabilities are infinite."""
+    labels = torch.arange(images) % classes
+    logits = margin * functional.one_hot(labels, classes).float()
+    calibration = calibrate(logits, labels, np.full(classes, images))
+    assert calibration.temperature > 0.1 * min(margin, 1)
+    assert calibration.nll(logits, (labels + 1) % classes) < 10 * max(margin, 3)
+
+
+def test_a_head_whose_logits_have_another_scale_gets_its_temperature_from_few_images() -> None:
+    """Cosines, as the prototype head's: the prior gives way."""
+    logits, labels = sharpened(60, 4, 0.02, seed=3)
+    assert calibrate(logits, labels, np.full(4, 15)).temperature == pytest.approx(0.02, rel=0.5)
+
+
 @settings(max_examples=25, deadline=None)
 @given(
     images=st.integers(5, 80),

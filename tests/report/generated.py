@@ -157,7 +157,8 @@ def write_attack(folder: Path, labels: list[str], image_ids: list[str]) -> None:
         "surrogate": folder.name == "knn",
         "gallery": {"wanted": 2, "found": {"dog to cat": 0, "to its neighbour": 2}},
         "robust_accuracy": robust,
-        "robust_accuracy_reference": robust,
+        "robust_accuracy_pgd": robust,
+        "masked": [],
         "non_finite": 0,
     }
     (folder / "summary.json").write_text(json.dumps(summary))
