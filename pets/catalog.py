@@ -35,7 +35,7 @@ def describe(raw: Path, picture: Picture) -> dict[str, Any]:
         decoded = decode(data)
     except UndecodableError as error:
         return row | {"status": str(error)}
-    height, width, _ = decoded.pixels.shape
+    width, height = decoded.size
     return row | {"width": width, "height": height, "format": decoded.format, "mode": decoded.mode}
 
 

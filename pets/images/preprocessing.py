@@ -9,6 +9,8 @@ from torch import nn
 from torchvision.transforms import InterpolationMode
 from torchvision.transforms.v2 import functional
 
+COLUMNS = 512  # of a resampling matrix made at a time, which bounds memory for a long side
+
 
 @dataclass(frozen=True)
 class Preprocessing:
@@ -70,15 +72,19 @@ class Preprocessing:
         return (image - mean) / std
 
 
-@lru_cache(maxsize=256)
+@lru_cache(maxsize=64)
 @torch.inference_mode(False)  # a tensor made in that mode could not serve a gradient later
 def _resampling(length: int, resized: int, crop: int, interpolation: str) -> torch.Tensor:
     """The matrix [crop, length], float64, that resizes and centre-crops along one side."""
-    identity = torch.eye(length, dtype=torch.float64).view(1, 1, length, length)
-    matrix = nn.functional.interpolate(
-        identity, (resized, length), mode=interpolation, align_corners=False, antialias=True
-    )
-    return functional.center_crop(matrix, [crop, length])[0, 0]
+    parts = []
+    for start in range(0, length, COLUMNS):
+        identity = torch.zeros(1, 1, length, min(COLUMNS, length - start), dtype=torch.float64)
+        identity[0, 0, start : start + COLUMNS].fill_diagonal_(1)
+        part = nn.functional.interpolate(
+            identity, (resized, identity.shape[3]), mode=interpolation, align_corners=False, antialias=True
+        )
+        parts.append(functional.center_crop(part, [crop, identity.shape[3]])[0, 0])
+    return torch.cat(parts, 1)
 
 
 def to_tensor(pixels: np.ndarray) -> torch.Tensor:

@@ -132,7 +132,7 @@ def test_one_added_photo_costs_one_embedding(
     assert "24 images embedded, 0 known before." in workspace.run("dvc", "repro", "embed")
     Image.new("RGB", (80, 90), "tan").save(raw / "images" / "pug_999.jpg")
     with (raw / "annotations" / "trainval.txt").open("a") as file:
-        file.write("pug_999 27 2 15\n")
+        file.write("pug_999 30 2 18\n")
     before = store.read(workspace.path / "data/oxford-iiit-pet/embeddings" / BACKBONE)
     names = list(before.index["image_id"])
     vectors = before.vectors_of(names)
@@ -206,7 +206,7 @@ class TestBadInput:
 
     def test_a_label_without_an_image(self, workspace: Workspace, raw: Path, tmp_path: Path) -> None:
         with (raw / "annotations" / "test.txt").open("a") as file:
-            file.write("pug_4711 27 2 15\n")
+            file.write("pug_4711 30 2 18\n")
         point_at(workspace, pack(raw, tmp_path))
         workspace.run("python", "-m", "stages.download", "oxford-iiit-pet")
         assert "pug_4711 has no image" in self.fails(workspace, "stages.catalog", "oxford-iiit-pet")
