@@ -3,6 +3,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(CURDIR)/$(VENV)/bin
 DEMO := .demo
+# Only an environment with this mark is emptied when the lock changes.
+MADE := $(VENV)/.made-by-make
 
 .PHONY: setup demo test check bench lock clean
 .DELETE_ON_ERROR:
@@ -11,8 +13,14 @@ setup: $(VENV)/.installed
 
 $(VENV)/.installed: requirements.lock
 	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(v < (3, 11, 4) and f"Python 3.11.4 or newer is needed, and {sys.executable} is {v.major}.{v.minor}.{v.micro}: make PYTHON=python3.12 ..." or 0)'
+	@if [ -L $(VENV) ]; then \
+		echo "$(VENV) is a symbolic link to $$(readlink $(VENV)), and setting up would empty that. Remove the link." >&2; exit 1; \
+	elif [ -e $(VENV) ] && [ ! -e $(MADE) ] && [ ! -e $@ ]; then \
+		echo "$(VENV) was not made by this Makefile, and setting up would empty it. Move it away, or remove it." >&2; exit 1; \
+	fi
 	@echo "Setting up $(VENV) (several minutes and 7 GB the first time, most of it PyTorch) ..."
 	@$(PYTHON) -m venv --clear $(VENV)
+	@touch $(MADE)
 	@# The lock is whole, so nothing is left to resolve; older pips stumble over its pins of packages with extras.
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements.lock
 	@touch $@
