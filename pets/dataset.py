@@ -57,7 +57,7 @@ class Dataset:
 
     def described(self) -> str:
         """The name, and that its pictures are synthetic where they are."""
-        return f"{self.name}{' (drawn pets, not photographs)' if self.origin()['synthetic'] else ''}"
+        return f"{self.name}{' (synthetic pets, not photographs)' if self.origin()['synthetic'] else ''}"
 
     def catalog(self, *columns: str) -> pd.DataFrame:
         """The catalog, or some of its columns; a row an image, sorted by image_id."""
