@@ -50,19 +50,17 @@ class Method(Section):
         """The method as part of a caption's sentence."""
         half = f", {self.coarse_steps} of them at half size," if self.multi_scale else ""
         parameters = "Fourier coefficients" if self.fourier else "pixels"
-        return f"{self.steps} steps of gradient ascent{half} on {parameters}, with " + ", ".join(
-            [
-                *(["decorrelated colours"] if self.decorrelated_colour else []),
-                *(["random shifts"] if self.jitter else []),
-                *(["random rotations and scales"] if self.rotate_and_scale else []),
-                f"decay of weight {self.decay:g}",
-                f"and total variation of weight {self.total_variation:g}",
-            ]
-        )
-
-    def without_total_variation(self) -> "Method":
-        """The same method but for total variation."""
-        return self.model_copy(update={"total_variation": 0.0})
+        optional = {
+            "decorrelated colours": self.decorrelated_colour,
+            "random shifts": self.jitter,
+            "random rotations and scales": self.rotate_and_scale,
+        }
+        parts = [part for part, used in optional.items() if used]
+        parts += [
+            f"decay of weight {self.decay:g}",
+            f"and total variation of weight {self.total_variation:g}",
+        ]
+        return f"{self.steps} steps of gradient ascent{half} on {parameters}, with {', '.join(parts)}"
 
     def ablation(self) -> list[tuple[str, "Method"]]:
         """From gradient ascent alone to this method, one part more each time, with that part's name."""
@@ -121,9 +119,12 @@ def maximize(
         return [each for part in parts for each in maximize(logits, part, preprocessing, method, **options)]
     if not targets:
         return []
+    full = preprocessing.resize
+    coarse = full // 4 * 2 if method.multi_scale else full
+    sides = [coarse] * method.coarse_steps + [full] * method.fine_steps  # of the picture at each step
     parametrization = Parametrization(
         len(targets),
-        preprocessing.resize,
+        full,
         fourier=method.fourier,
         decorrelated=method.decorrelated_colour,
         seed=seed,
@@ -133,7 +134,6 @@ def maximize(
     optimizer = torch.optim.Adam([parameters], lr=method.learning_rate)
     generator = torch.Generator().manual_seed(seed)
     non_finite = torch.zeros(len(targets), dtype=torch.bool, device=device)
-    sides = _sides(preprocessing, method)
     frame_steps = _frame_steps(len(sides), frames)
     kept = [_in_eight_bits(parametrization)] if frame_steps else []
     for step, side in enumerate(sides):
@@ -181,12 +181,6 @@ def total_variation(pictures: torch.Tensor) -> torch.Tensor:
     down = pictures[..., 1:, :-1] - pictures[..., :-1, :-1]
     right = pictures[..., :-1, 1:] - pictures[..., :-1, :-1]
     return (down.square() + right.square() + 1e-8).sqrt().mean((1, 2, 3))
-
-
-def _sides(preprocessing: Preprocessing, method: Method) -> list[int]:
-    """The picture's size, in pixels, at each step."""
-    coarse = preprocessing.resize // 4 * 2 if method.multi_scale else preprocessing.resize
-    return [coarse] * method.coarse_steps + [preprocessing.resize] * method.fine_steps
 
 
 def _frame_steps(steps: int, frames: int) -> set[int]:
