@@ -42,12 +42,8 @@ def trials(
 
 def fit(examples: Examples, classes: int, setting: dict[str, Any], seed: int) -> dict[str, torch.Tensor]:
     """Tensors ``weight`` [dimensions, classes] and ``bias`` [classes]."""
-    weights, biases = solve(
-        scaled(examples.features),
-        examples.labels,
-        classes,
-        [setting["penalty"]],
-    )
+    features = scaled(examples.features)
+    weights, biases = solve(features, examples.labels, classes, [setting["penalty"]])
     return {"weight": weights[0], "bias": biases[0]}
 
 
@@ -63,9 +59,8 @@ def scaled(features: torch.Tensor) -> torch.Tensor:
     the Fisher kernel for large-scale image classification, ECCV 2010); in cross-validation on the Pets'
     training images it gave better heads. The scale lets a penalty mean the same for every backbone.
     """
-    rooted = (
-        features.sign() * features.abs().clamp_min(1e-12).sqrt()
-    )  # clamped: at zero the slope is infinite
+    clamped = features.abs().clamp_min(1e-12)  # at zero the root's slope is infinite
+    rooted = features.sign() * clamped.sqrt()
     return unit(rooted) * features.shape[1] ** 0.5
 
 
