@@ -67,17 +67,8 @@ def _folded(network: nn.Module, side: int) -> nn.Module:
     generator = torch.Generator().manual_seed(0)
     images = torch.randn(1, 3, side, side, generator=generator)
     for path, convolution, norm in _pairs(folded, images):
-        assert norm.running_mean is not None and norm.running_var is not None  # noqa: PT018 (for mypy)
-        weight, bias = nn.utils.fusion.fuse_conv_bn_weights(
-            convolution.weight,
-            convolution.bias,
-            norm.running_mean,
-            norm.running_var,
-            norm.eps,
-            norm.weight,
-            norm.bias,
-        )
-        convolution.weight, convolution.bias = weight.requires_grad_(False), bias.requires_grad_(False)
+        fused = nn.utils.fusion.fuse_conv_bn_eval(convolution, norm).requires_grad_(False)
+        convolution.weight, convolution.bias = fused.weight, fused.bias
         parent, _, name = path.rpartition(".")
         setattr(folded.get_submodule(parent), name, nn.Identity())
     with torch.inference_mode():
