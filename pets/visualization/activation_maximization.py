@@ -212,9 +212,5 @@ def random_transform(
     cosine, sine = scale * math.cos(angle), scale * math.sin(angle)
     affine = pictures.new_tensor([[cosine, -sine, margin * right], [sine, cosine, margin * down]])
     grid = functional.affine_grid(affine[None], [1, 3, out, out], align_corners=False)
-    return functional.grid_sample(
-        pictures,
-        grid.expand(len(pictures), -1, -1, -1),
-        padding_mode="reflection",
-        align_corners=False,
-    )
+    grid = grid.expand(len(pictures), -1, -1, -1)
+    return functional.grid_sample(pictures, grid, padding_mode="reflection", align_corners=False)

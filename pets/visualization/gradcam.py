@@ -115,11 +115,5 @@ def figure(classifier: Classifier, backbone: str, dataset: str, layer: str, tile
         caption += f" A map is of the one view shown; the probability is that of {classifier.views} views."
     if classifier.head.has_surrogate:
         caption += " This head has no useful gradient, so the score explained is its surrogate's."
-    name = classifier.head.name
-    return Figure(
-        "mistakes",
-        f"Where {backbone} with the {name} head looked when it was wrong",
-        caption,
-        tiles,
-        columns=6,
-    )
+    title = f"Where {backbone} with the {classifier.head.name} head looked when it was wrong"
+    return Figure("mistakes", title, caption, tiles, columns=6)

@@ -79,7 +79,6 @@ def imagenet_sheets(
     def ideals(names: Sequence[str], by: Method, frames: int = 0) -> list[Ideal]:
         return maximize([places[name] for name in names], method=by, frames=frames)
 
-    without = "without total variation"
     complete = ideals(classes, method, frames)
     rough = ideals(classes, method.model_copy(update={"total_variation": 0.0}))
     known = dict(zip(classes, complete, strict=True))
@@ -99,27 +98,27 @@ def imagenet_sheets(
         ]
         return Sheet(f"ablation-{number:02d}", title, caption, parts, columns=4)
 
+    def sheet(name: str, title: str, caption: str, found: list[Ideal], *without: str) -> Sheet:
+        parts = [
+            NamedIdeal(stem(at, each, *without), ", ".join([each, *without]), each, places[each], ideal)
+            for at, (each, ideal) in enumerate(zip(classes, found, strict=True))
+        ]
+        return Sheet(name, title, caption, parts, columns=3)
+
     return [
-        Sheet(
+        sheet(
             "ideals",
             f"{backbone}'s ideals of ImageNet classes",
             f"Activation maximization through {backbone}'s own classifier: {method.description}.",
-            [
-                NamedIdeal(stem(at, name), name, name, places[name], ideal)
-                for at, (name, ideal) in enumerate(zip(classes, complete, strict=True))
-            ],
-            columns=3,
+            complete,
         ),
-        Sheet(
+        sheet(
             "without_total_variation",
             f"{backbone}'s ideals without total variation",
             "The same ideals, from the same seed, with the weight of total variation set to 0. "
             "How confident the network is says little about how much a person recognizes.",
-            [
-                NamedIdeal(stem(at, name, without), f"{name}, {without}", name, places[name], ideal)
-                for at, (name, ideal) in enumerate(zip(classes, rough, strict=True))
-            ],
-            columns=3,
+            rough,
+            "without total variation",
         ),
         *(ablation_sheet(number, name) for number, name in enumerate(ablation)),
     ]
@@ -140,21 +139,15 @@ def save_and_classify(
     are of.
     """
     folder.mkdir(parents=True)
-    finite = [each for each in ideals if not each.ideal.non_finite]
-    files = [folder / f"{each.stem}.png" for each in finite]
-    for each, file in zip(finite, files, strict=True):
+    finite = [(each, folder / f"{each.stem}.png") for each in ideals if not each.ideal.non_finite]
+    for each, file in finite:
         save_png(each.ideal.picture, file)
-    write_json(
-        folder / "ideals.json",
-        [
-            {"file": file.name, "name": each.name, "places": list(each.places)}
-            for each, file in zip(finite, files, strict=True)
-        ],
-    )
-    probabilities = classify(files) if files else torch.zeros(0, 0)
+    places = [{"file": file.name, "name": each.name, "places": list(each.places)} for each, file in finite]
+    write_json(folder / "ideals.json", places)
+    probabilities = classify([file for _, file in finite]) if finite else torch.zeros(0, 0)
     return {
         each.stem: float(row[list(each.places)].sum())
-        for each, row in zip(finite, probabilities, strict=True)
+        for (each, _), row in zip(finite, probabilities, strict=True)
     }
 
 
