@@ -134,7 +134,9 @@ def maximize(
     optimizer = torch.optim.Adam([parameters], lr=method.learning_rate)
     generator = torch.Generator().manual_seed(seed)
     non_finite = torch.zeros(len(targets), dtype=torch.bool, device=device)
-    frame_steps = _frame_steps(len(sides), frames)
+    # A frame is kept of the noise and after these steps, closer at the start, where more changes.
+    last = frames - 1
+    frame_steps = {max(each, round(len(sides) * (each / last) ** 2)) for each in range(1, frames)}
     kept = [_in_eight_bits(parametrization)] if frame_steps else []
     for step, side in enumerate(sides):
         share = (1 + math.cos(math.pi * step / len(sides))) / 2
@@ -181,12 +183,6 @@ def total_variation(pictures: torch.Tensor) -> torch.Tensor:
     down = pictures[..., 1:, :-1] - pictures[..., :-1, :-1]
     right = pictures[..., :-1, 1:] - pictures[..., :-1, :-1]
     return (down.square() + right.square() + 1e-8).sqrt().mean((1, 2, 3))
-
-
-def _frame_steps(steps: int, frames: int) -> set[int]:
-    """The steps after which a frame is kept, besides the noise; closer at the start, where more changes."""
-    last = frames - 1
-    return {max(each, round(steps * (each / last) ** 2)) for each in range(1, frames)}
 
 
 def _in_eight_bits(parametrization: Parametrization) -> torch.Tensor:

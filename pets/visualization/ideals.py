@@ -86,18 +86,6 @@ def imagenet_sheets(
     def part(name: str, by: Method) -> Ideal:
         return known[name] if by == method and name in known else ideals([name], by)[0]
 
-    def ablation_sheet(number: int, name: str) -> Sheet:
-        title = f"Ablation: what each part of the method adds to the ideal {name}"
-        caption = (
-            f"{backbone}'s ideal {name}, from the same seed and in as many steps: by gradient ascent alone, "
-            "then with one more part of the method in each picture. The last one has all of them."
-        )
-        parts = [
-            NamedIdeal(stem(at, name, what), f"{name}: {what}", what, places[name], part(name, by))
-            for at, (what, by) in enumerate(method.ablation())
-        ]
-        return Sheet(f"ablation-{number:02d}", title, caption, parts, columns=4)
-
     def sheet(name: str, title: str, caption: str, found: list[Ideal], *without: str) -> Sheet:
         parts = [
             NamedIdeal(stem(at, each, *without), ", ".join([each, *without]), each, places[each], ideal)
@@ -105,7 +93,7 @@ def imagenet_sheets(
         ]
         return Sheet(name, title, caption, parts, columns=3)
 
-    return [
+    sheets = [
         sheet(
             "ideals",
             f"{backbone}'s ideals of ImageNet classes",
@@ -120,8 +108,19 @@ def imagenet_sheets(
             rough,
             "without total variation",
         ),
-        *(ablation_sheet(number, name) for number, name in enumerate(ablation)),
     ]
+    for number, name in enumerate(ablation):
+        title = f"Ablation: what each part of the method adds to the ideal {name}"
+        caption = (
+            f"{backbone}'s ideal {name}, from the same seed and in as many steps: by gradient ascent alone, "
+            "then with one more part of the method in each picture. The last one has all of them."
+        )
+        parts = [
+            NamedIdeal(stem(at, name, what), f"{name}: {what}", what, places[name], part(name, by))
+            for at, (what, by) in enumerate(method.ablation())
+        ]
+        sheets.append(Sheet(f"ablation-{number:02d}", title, caption, parts, columns=4))
+    return sheets
 
 
 def stem(number: int, *names: str) -> str:
