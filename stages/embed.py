@@ -2,12 +2,12 @@
 
 import tempfile
 from collections.abc import Iterator
-from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import pandas as pd
+from pydantic import TypeAdapter
 
 from pets.backbones.build import build
 from pets.core import params
@@ -19,6 +19,7 @@ from pets.embeddings import reference, store
 from pets.engines.device import Device, Precision
 from pets.engines.pytorch import Engine
 from pets.images.batches import batches
+from pets.images.preprocessing import Preprocessing
 
 
 class Settings(Section):
@@ -44,7 +45,7 @@ def main(dataset: str, backbone: str) -> None:
         "weights_sha256": network.weights_sha256,
         "layer": network.layer,
         "dimensions": network.dimensions,
-        "preprocessing": _as_json(asdict(network.preprocessing)),
+        "preprocessing": TypeAdapter(Preprocessing).dump_python(network.preprocessing, mode="json"),
         "precision": engine.precision,
         "views": settings.views,
         "dtype": settings.dtype,
@@ -61,14 +62,12 @@ def main(dataset: str, backbone: str) -> None:
 
     with tempfile.TemporaryDirectory() as folder:
         fixed = engine.embed(reference.write_pictures(Path(folder)), settings.views, "float32").numpy()
-    done = store.update(data.embeddings(backbone), usable, recipe, engine.device_name, fixed, compute)
-    if done.stale:
-        print(f"everything is computed again: {done.stale}")
-    print(f"{done.computed} images embedded, {len(usable) - done.computed} known before.")
-
-
-def _as_json(preprocessing: dict[str, Any]) -> dict[str, Any]:
-    return {key: list(value) if isinstance(value, tuple) else value for key, value in preprocessing.items()}
+    computed, stale = store.update(
+        data.embeddings(backbone), usable, recipe, engine.device_name, fixed, compute
+    )
+    if stale:
+        print(f"everything is computed again: {stale}")
+    print(f"{computed} images embedded, {len(usable) - computed} known before.")
 
 
 if __name__ == "__main__":

@@ -13,7 +13,8 @@ from pets.core.stage import run_stage
 from pets.dataset import Dataset
 from pets.engines.device import Device
 from pets.galleries import figures
-from pets.visualization.gradcam import explain, figure, most_confident_mistakes
+from pets.metrics.evaluation import most_confident_mistakes
+from pets.visualization.gradcam import explain, figure
 
 
 class Settings(Section):
@@ -30,7 +31,8 @@ def main(dataset: str, backbone: str, head: str) -> None:
     data = Dataset(dataset)
     classifier = load(data, backbone, head, weights, device)
     predictions = pd.read_parquet(data.evaluation(backbone, head) / "predictions.parquet")
-    mistakes = most_confident_mistakes(predictions, data.catalog("image_id", "path"), settings.mistakes)
+    mistakes = most_confident_mistakes(predictions, settings.mistakes)
+    mistakes = mistakes.merge(data.catalog("image_id", "path"), on="image_id")
     layer, tiles = explain(classifier, mistakes, data.raw)
     with atomic(Path("gradcams", dataset, backbone, head)) as folder:
         figures.write(folder, [figure(classifier, backbone, data.described(), layer, tiles)])

@@ -27,8 +27,7 @@ def reference(
     seed: int,
     confidence: float = 0.0,
 ) -> SearchResult:
-    """The best of APGD on both losses, from the original and ``restarts`` random starts, in the L-infinity
-    ball.
+    """APGD in the L-infinity ball on both losses, from the original and ``restarts`` random starts: the best.
 
     An image is done once its margin is below minus ``confidence`` nats.
     """
@@ -46,10 +45,7 @@ def reference(
             each = apgd(_among(objective, rows), originals[rows], start, epsilon, steps, by, confidence)
             better = each.margin < found.margin[rows]
             found.non_finite[rows] |= each.non_finite
-            chosen = rows[better]
-            found.images[chosen] = each.images[better]
-            found.margin[chosen] = each.margin[better]
-            found.steps[chosen] = each.steps[better]
+            found.update(rows[better], each.images[better], each.margin[better], each.steps[better])
     return found
 
 
@@ -74,9 +70,7 @@ def apgd(
     best, best_loss = start.clone(), torch.full_like(found.margin, torch.inf)
     best_gradient = torch.zeros_like(start)
     step = torch.full_like(found.margin, 2 * epsilon)
-    halved = torch.ones_like(
-        found.non_finite
-    )  # whether the step was halved at the last checkpoint; true before
+    halved = torch.ones_like(found.non_finite)  # the step, at the last checkpoint; true before the first
     checkpoint_loss = torch.full_like(found.margin, torch.inf)  # the best loss at the last checkpoint
     last_loss = torch.full_like(found.margin, -torch.inf)  # so that the original does not count as progress
     progressed = torch.zeros_like(found.steps)  # steps since the last checkpoint that lowered the loss

@@ -21,11 +21,15 @@ def draw(outcomes: Sequence[Outcome], model: str, synthetic: bool) -> list[Figur
         change, factor = magnified(outcome.original, outcome.result)
         facts |= {"name": f"{number:03}_{file_name(facts)}", "factor": factor}
         pictures = (outcome.original, change, outcome.result)
-        tiles = [Tile(_small(picture), [line]) for picture, line in zip(pictures, _lines(facts), strict=True)]
-        title = f"{readable(facts['label'])}, {facts['goal']}: {facts['attack']}"
-        figures.append(
-            Figure(facts["name"], _upper(title), caption(facts, model, synthetic), tiles, columns=3)
-        )
+        label, truth = readable(facts["label"]), readable(facts["truth"])
+        lines = [
+            f"{_upper(label)}: {percent(facts['truth_before'])}{f' {truth}' if truth != label else ''}",
+            f"Change, {factor} times as strong",
+            f"{percent(facts['target_after'])} {readable(facts['target'])}",
+        ]
+        tiles = [Tile(_small(picture), [line]) for picture, line in zip(pictures, lines, strict=True)]
+        title = f"{_upper(label)}, {facts['goal']}: {facts['attack']}"
+        figures.append(Figure(facts["name"], title, caption(facts, model, synthetic), tiles, columns=3))
     return figures
 
 
@@ -38,16 +42,6 @@ def magnified(original: np.ndarray, result: np.ndarray) -> tuple[np.ndarray, int
     largest = int(np.abs(change).max())
     factor = max(1, 127 // largest) if largest else 1
     return (128 + factor * change).clip(0, 255).astype(np.uint8), factor
-
-
-def _lines(facts: Mapping[str, Any]) -> list[str]:
-    """The words under the original, the change and the result."""
-    label, truth = readable(facts["label"]), readable(facts["truth"])
-    return [
-        f"{_upper(label)}: {percent(facts['truth_before'])}{f' {truth}' if truth != label else ''}",
-        f"Change, {facts['factor']} times as strong",
-        f"{percent(facts['target_after'])} {readable(facts['target'])}",
-    ]
 
 
 def caption(facts: Mapping[str, Any], model: str, synthetic: bool) -> str:

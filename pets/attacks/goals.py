@@ -1,6 +1,7 @@
 """Which test images are attacked, and what each is to be classified as."""
 
 from dataclasses import dataclass
+from itertools import permutations
 
 import numpy as np
 import pandas as pd
@@ -34,51 +35,34 @@ def choose_goals(test: pd.DataFrame, probabilities: np.ndarray, classes: list[st
     """
     label = classes_of(test, classes).numpy()
     correct = probabilities.argmax(1) == label
-    test = test.assign(position=np.arange(len(test)), turn=test[correct].groupby("label").cumcount())
+    rows = np.arange(len(test))
+    test = test.assign(position=rows, turn=test[correct].groupby("label").cumcount())
+
+    def goal(name: str, names: pd.Index, groups: np.ndarray, targets: np.ndarray) -> Goal:
+        """``targets``: the place among ``names`` that each of them is to be taken for, or -1 for none."""
+        likely = probabilities @ np.eye(len(names))[groups]  # [n, names]
+        truth = groups[label]
+        target = targets[truth]
+        images = test.assign(
+            truth=names[truth],
+            target=names[target],
+            truth_before=likely[rows, truth],
+            target_before=likely[rows, target],
+        )[correct & (likely.argmax(1) == truth) & (target >= 0)]
+        images = images.sort_values(["turn", "position"]).head(count).reset_index(drop=True)
+        return Goal(name, list(names), torch.from_numpy(groups), images)
+
     found = []
     species = species_of(test, classes)
     if species.notna().all():
-        codes, names = pd.factorize(species, sort=True)
-        by_species = probabilities @ np.eye(len(names))[codes]
-        truth = codes[label]
-        known = correct & (by_species.argmax(1) == truth)
-        for one in range(len(names)):
-            for other in range(len(names)):
-                if one != other:
-                    chosen = test[known & (truth == one)].assign(truth=names[one], target=names[other])
-                    chosen["truth_before"] = by_species[chosen["position"], one]
-                    chosen["target_before"] = by_species[chosen["position"], other]
-                    name = f"{names[one]} to {names[other]}"
-                    found.append(Goal(name, list(names), torch.tensor(codes), _first(chosen, count)))
-    found.append(_to_neighbours(test, probabilities, classes, label, correct, count))
-    return sorted(found, key=lambda goal: goal.name != "dog to cat")  # the classic first
-
-
-def _to_neighbours(
-    test: pd.DataFrame,
-    probabilities: np.ndarray,
-    classes: list[str],
-    label: np.ndarray,
-    correct: np.ndarray,
-    count: int,
-) -> Goal:
-    """A label's neighbour is the other label with the highest mean probability over its images."""
-    mean = np.stack(
-        [probabilities[label == k].mean(0) if (label == k).any() else np.zeros(len(classes))
-         for k in range(len(classes))]
-    )  # fmt: skip
+        groups, names = pd.factorize(species, sort=True)
+        for one, other in permutations(range(len(names)), 2):
+            targets = np.where(np.arange(len(names)) == one, other, -1)
+            found.append(goal(f"{names[one]} to {names[other]}", names, groups, targets))
+    # A label's neighbour is the other label with the highest mean probability over its images.
+    mean = np.zeros((len(classes), len(classes)))
+    for each in np.unique(label):
+        mean[each] = probabilities[label == each].mean(0)
     np.fill_diagonal(mean, -1)
-    names = np.array(classes, dtype=object)
-    target = mean.argmax(1)[label]
-    everyone = np.arange(len(test))
-    chosen = test.assign(
-        truth=test["label"],
-        target=names[target],
-        truth_before=probabilities[everyone, label],
-        target_before=probabilities[everyone, target],
-    )[correct]
-    return Goal("to its neighbour", classes, torch.arange(len(classes)), _first(chosen, count))
-
-
-def _first(images: pd.DataFrame, count: int) -> pd.DataFrame:
-    return images.sort_values(["turn", "position"]).head(count).reset_index(drop=True)
+    found.append(goal("to its neighbour", pd.Index(classes), np.arange(len(classes)), mean.argmax(1)))
+    return sorted(found, key=lambda goal: goal.name != "dog to cat")  # the classic first

@@ -48,8 +48,9 @@ def pgd(
         going = finite & (margin > -confidence)
         if last or not going.any():
             break
-        rows = rows[going]
-        images = project(move(images[going], gradient[going], norm, step), originals[rows], norm, epsilon)
+        rows, gradient = rows[going], gradient[going]
+        direction = gradient.sign() if norm == "linf" else gradient / l2_norms(gradient)
+        images = project(images[going] - step * direction, originals[rows], norm, epsilon)
     return found
 
 
@@ -59,12 +60,6 @@ def step_within(epsilon: float) -> float:
     With both in whole levels, every L-infinity step ends on a level, and saving changes nothing.
     """
     return max(round(255 * epsilon / 4), 1) / 255 if epsilon >= 1 / 255 else epsilon / 4
-
-
-def move(images: torch.Tensor, gradient: torch.Tensor, norm: Norm, step: float) -> torch.Tensor:
-    """One step of gradient descent, as long as ``step`` in that norm."""
-    direction = gradient.sign() if norm == "linf" else gradient / l2_norms(gradient)
-    return images - step * direction
 
 
 def project(images: torch.Tensor, originals: torch.Tensor, norm: Norm, epsilon: float) -> torch.Tensor:

@@ -32,9 +32,8 @@ def quantize_l2(images: torch.Tensor, originals: torch.Tensor, epsilon: float) -
     exact = (255 * images - before).flatten(1)
     change = exact.round()
     excess, order = (change.abs() - exact.abs()).sort(dim=1, descending=True)
-    shorter = (
-        2 * change.abs().gather(1, order).double() - 1
-    )  # what one level back takes from the squared length
+    # What one level back takes from the squared length.
+    shorter = 2 * change.abs().gather(1, order).double() - 1
     too_long = change.double().square().sum(1, keepdim=True) - (255 * epsilon) ** 2
     back = (excess > 0) & (shorter.cumsum(1) - shorter < too_long)
     change -= change.sign() * torch.zeros_like(change).scatter(1, order, back.to(change.dtype))

@@ -37,7 +37,9 @@ class SearchResult:
         """Bool [n]: whether the attack succeeded, before the image is saved."""
         return self.margin < 0
 
-    def update(self, rows: torch.Tensor, images: torch.Tensor, margin: torch.Tensor, step: int) -> None:
+    def update(
+        self, rows: torch.Tensor, images: torch.Tensor, margin: torch.Tensor, step: int | torch.Tensor
+    ) -> None:
         """Replace the best images of these rows."""
         self.images[rows], self.margin[rows], self.steps[rows] = images, margin, step
 

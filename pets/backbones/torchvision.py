@@ -18,8 +18,6 @@ from pets.images.preprocessing import Preprocessing
 # These two were trained with an auxiliary classifier, on [-1, 1]; torchvision sets this only when it
 # downloads the weights.
 TRAINED_DIFFERENTLY = {"transform_input": True, "aux_logits": True, "init_weights": False}
-
-
 ONE_SIZE = ("vit_", "maxvit_")  # transformers that take images of one size only
 
 

@@ -4,7 +4,6 @@ They are made in memory and exercise every part of the path from bytes to a netw
 scaled up and down, both orientations, EXIF rotation, and every mode that `pets.images.decoding` converts.
 """
 
-import io
 from pathlib import Path
 from typing import Any
 
@@ -23,22 +22,22 @@ def write_pictures(folder: Path) -> list[Path]:
     """Write the pictures into an existing folder; returns their files in order."""
     exif = Image.Exif()
     exif[ORIENTATION] = ROTATED
+    transparent = _picture(256, 257).convert("RGBA")
+    transparent.putalpha(_picture(257, 256).convert("L").resize((256, 257)))
     pictures: list[tuple[Image.Image, str, dict[str, Any]]] = [
         (_picture(500, 375), "JPEG", {"quality": 90}),
         (_picture(333, 500), "JPEG", {"quality": 75}),
         (_picture(1200, 900), "JPEG", {"quality": 85, "exif": exif}),
         (_picture(90, 64).convert("L"), "PNG", {}),
-        (_transparent(256, 257), "PNG", {}),
+        (transparent, "PNG", {}),
         (_picture(300, 200).convert("P"), "GIF", {}),
         (Image.fromarray(np.asarray(_picture(224, 300).convert("L")).astype(np.uint16) * 257), "PNG", {}),
         (_picture(280, 280).convert("CMYK"), "JPEG", {"quality": 90}),
     ]
     files = []
     for number, (picture, kind, options) in enumerate(pictures):
-        buffer = io.BytesIO()
-        picture.save(buffer, kind, **options)
         files.append(folder / f"{number}.{kind.lower()}")
-        files[-1].write_bytes(buffer.getvalue())
+        picture.save(files[-1], kind, **options)
     return files
 
 
@@ -57,9 +56,3 @@ def _picture(width: int, height: int) -> Image.Image:
     fine = generator.integers(-40, 41, (height, width, 3))
     pixels = np.asarray(coarse.resize((width, height), Image.Resampling.BICUBIC)).astype(int) + fine
     return Image.fromarray(pixels.clip(0, 255).astype(np.uint8))
-
-
-def _transparent(width: int, height: int) -> Image.Image:
-    picture = _picture(width, height).convert("RGBA")
-    picture.putalpha(_picture(height, width).convert("L").resize((width, height)))
-    return picture

@@ -39,14 +39,6 @@ class Store:
         return np.asarray(self.vectors[rows], dtype=np.float32)
 
 
-@dataclass(frozen=True)
-class Update:
-    """How many images were computed, and why those that were stored before were not used, if they weren't."""
-
-    computed: int
-    stale: str
-
-
 def read(folder: Path) -> Store:
     """Open a store without reading its vectors."""
     return Store(
@@ -64,13 +56,15 @@ def update(
     device: str,
     reference: np.ndarray,
     compute: Callable[[pd.DataFrame], Iterator[np.ndarray]],
-) -> Update:
+) -> tuple[int, str]:
     """Make the store hold exactly ``images`` (columns image_id and sha256), and compute the vectors it lacks.
 
     ``recipe`` is everything besides the image that determines a vector; its "dimensions" and "dtype" are
     those of the matrix. ``reference`` [pictures, dimensions]: the features of the fixed pictures, computed
     now on ``device``. ``compute`` gets the rows that are missing, each sha256 once, and yields their vectors
     [m, dimensions] batch by batch.
+
+    Returns how many images were computed, and why those stored before were not used; empty if they were.
     """
     known = read(folder) if (folder / "metadata.json").exists() else None
     stale = _stale(known, recipe, device, reference) if known else ""
@@ -96,7 +90,7 @@ def update(
         np.save(temporary / "reference.npy", np.stack([references[name] for name in sorted(references)]))
         metadata = {**recipe, "images": len(images), "devices": sorted(references)}
         write_json(temporary / "metadata.json", metadata)
-    return Update(len(missing), stale)
+    return len(missing), stale
 
 
 def _stale(known: Store, recipe: dict[str, Any], device: str, reference: np.ndarray) -> str:

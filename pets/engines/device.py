@@ -34,13 +34,6 @@ def resolve_precision(wanted: Precision, device: str) -> str:
     return "bfloat16" if native else "float32"
 
 
-def device_name(device: str) -> str:
-    """The device as the report names it."""
-    if device == "cuda":
-        return torch.cuda.get_device_name()
-    return f"CPU ({torch.backends.cpu.get_cpu_capability()})"
-
-
 def _keep_freed_memory() -> None:
     """Let glibc keep freed memory for the next layer.
 

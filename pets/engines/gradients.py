@@ -7,6 +7,7 @@ gradient.
 """
 
 import copy
+from functools import partial
 
 import torch
 from torch import nn
@@ -51,14 +52,11 @@ def differentiable(backbone: Backbone, device: Device, precision: str) -> Differ
     if dtype == torch.bfloat16:
         convolutions = [each for each in network.modules() if isinstance(each, nn.Conv2d)]
         for number, convolution in enumerate(convolutions):
-            if number < EXACT or (where == "cpu" and _slow_in_bfloat16(convolution)):
+            # A CPU has no kernel for a strided depthwise gradient in bfloat16: it takes ten times as long.
+            slow = where == "cpu" and convolution.groups > 1 and convolution.stride != (1, 1)
+            if number < EXACT or slow:
                 in_float32(convolution, where)
     return Differentiable(network, where, dtype)
-
-
-def _slow_in_bfloat16(convolution: nn.Conv2d) -> bool:
-    """Strided depthwise: a CPU has no kernel for its gradient in bfloat16, and takes ten times as long."""
-    return convolution.groups > 1 and convolution.stride != (1, 1)
 
 
 def _folded(network: nn.Module, side: int) -> nn.Module:
@@ -67,17 +65,8 @@ def _folded(network: nn.Module, side: int) -> nn.Module:
     generator = torch.Generator().manual_seed(0)
     images = torch.randn(1, 3, side, side, generator=generator)
     for path, convolution, norm in _pairs(folded, images):
-        assert norm.running_mean is not None and norm.running_var is not None  # noqa: PT018 (for mypy)
-        weight, bias = nn.utils.fusion.fuse_conv_bn_weights(
-            convolution.weight,
-            convolution.bias,
-            norm.running_mean,
-            norm.running_var,
-            norm.eps,
-            norm.weight,
-            norm.bias,
-        )
-        convolution.weight, convolution.bias = weight.requires_grad_(False), bias.requires_grad_(False)
+        fused = nn.utils.fusion.fuse_conv_bn_eval(convolution, norm).requires_grad_(False)
+        convolution.weight, convolution.bias = fused.weight, fused.bias
         parent, _, name = path.rpartition(".")
         setattr(folded.get_submodule(parent), name, nn.Identity())
     with torch.inference_mode():
@@ -89,21 +78,14 @@ def _pairs(network: nn.Module, images: torch.Tensor) -> list[tuple[str, nn.Conv2
     """Each batch norm, by its path, that takes a convolution's output as it is, and that convolution."""
     made: dict[int, tuple[nn.Conv2d, torch.Tensor]] = {}  # the tensors too, so that no id is used again
     pairs: list[tuple[str, nn.Conv2d, nn.BatchNorm2d]] = []
-    hooks = []
-    for path, module in network.named_modules():
+
+    def record(path: str, module: nn.Module, inputs: tuple[torch.Tensor], output: torch.Tensor) -> None:
         if isinstance(module, nn.Conv2d):
+            made[id(output)] = module, output
+        elif isinstance(module, nn.BatchNorm2d) and id(inputs[0]) in made:
+            pairs.append((path, made[id(inputs[0])][0], module))
 
-            def record(convolution: nn.Conv2d, _: object, output: torch.Tensor) -> None:
-                made[id(output)] = convolution, output
-
-            hooks.append(module.register_forward_hook(record))
-        elif isinstance(module, nn.BatchNorm2d):
-
-            def match(norm: nn.BatchNorm2d, inputs: tuple[torch.Tensor], path: str = path) -> None:
-                if id(inputs[0]) in made:
-                    pairs.append((path, made[id(inputs[0])][0], norm))
-
-            hooks.append(module.register_forward_pre_hook(match))
+    hooks = [each.register_forward_hook(partial(record, path)) for path, each in network.named_modules()]
     with torch.inference_mode():
         network(images)
     for hook in hooks:

@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from pets.backbones.base import Backbone
-from pets.engines.device import Device, Precision, device_name, resolve_device, resolve_precision
+from pets.engines.device import Device, Precision, resolve_device, resolve_precision
 from pets.engines.memory import halved
 from pets.images.batches import batches
 
@@ -51,7 +51,9 @@ class Engine:
     @property
     def device_name(self) -> str:
         """The device as the report names it."""
-        return device_name(self.device)
+        if self.device == "cuda":
+            return torch.cuda.get_device_name()
+        return f"CPU ({torch.backends.cpu.get_cpu_capability()})"
 
     def embed(self, files: Sequence[Path], views: int, dtype: str) -> torch.Tensor:
         """Features [n, dimensions], float32, of picture files, rounded to the stored ``dtype``."""

@@ -70,13 +70,8 @@ def _describe(figure: Figure, gallery: Path, tiles: Path) -> dict[str, Any]:
             (gallery / motion).write_bytes((tiles / motion).read_bytes())
             described["motion"] = motion
         each.append(described)
-    return {
-        "name": figure.name,
-        "title": figure.title,
-        "caption": figure.caption,
-        "columns": figure.columns,
-        "tiles": each,
-    }
+    texts = {key: getattr(figure, key) for key in ("name", "title", "caption", "columns")}
+    return texts | {"tiles": each}
 
 
 def animate(frames: list[np.ndarray], file: Path) -> None:

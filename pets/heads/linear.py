@@ -23,6 +23,8 @@ ROUND = 30  # steps between two evaluations of the curvature
 ROUNDS = 30
 TOLERANCE = 2e-4
 
+Pair = tuple[torch.Tensor, torch.Tensor]  # one value for each weight, and one for each bias
+
 
 class Settings(Section):
     """The section ``train.linear`` of params.yaml."""
@@ -42,12 +44,8 @@ def trials(
 
 def fit(examples: Examples, classes: int, setting: dict[str, Any], seed: int) -> dict[str, torch.Tensor]:
     """Tensors ``weight`` [dimensions, classes] and ``bias`` [classes]."""
-    weights, biases = solve(
-        scaled(examples.features),
-        examples.labels,
-        classes,
-        [setting["penalty"]],
-    )
+    features = scaled(examples.features)
+    weights, biases = solve(features, examples.labels, classes, [setting["penalty"]])
     return {"weight": weights[0], "bias": biases[0]}
 
 
@@ -63,15 +61,12 @@ def scaled(features: torch.Tensor) -> torch.Tensor:
     the Fisher kernel for large-scale image classification, ECCV 2010); in cross-validation on the Pets'
     training images it gave better heads. The scale lets a penalty mean the same for every backbone.
     """
-    rooted = (
-        features.sign() * features.abs().clamp_min(1e-12).sqrt()
-    )  # clamped: at zero the slope is infinite
+    clamped = features.abs().clamp_min(1e-12)  # at zero the root's slope is infinite
+    rooted = features.sign() * clamped.sqrt()
     return unit(rooted) * features.shape[1] ** 0.5
 
 
-def solve(
-    features: torch.Tensor, labels: torch.Tensor, classes: int, penalties: list[float]
-) -> tuple[torch.Tensor, torch.Tensor]:
+def solve(features: torch.Tensor, labels: torch.Tensor, classes: int, penalties: list[float]) -> Pair:
     """Weights [penalties, dimensions, classes] and biases [penalties, classes], float32, at the optimum.
 
     ``features`` [n, dimensions], ``labels`` int64 [n]. At the end no component of the gradient is over 2e-4,
@@ -80,15 +75,15 @@ def solve(
     centre = features.double().mean(0)
     rotated, axes = _rotate(features.double() - centre)
     problem = _Problem(rotated.float(), functional.one_hot(labels, classes).float(), penalties)
-    weights, biases = problem.start()
-    steps = problem.first_steps()
+    found, steps = problem.start()
     for _ in range(ROUNDS):
-        weights, biases = _descend(problem, weights, biases, *steps)
-        steps, steepest = problem.look(weights, biases)
+        found = _descend(problem, found, steps)
+        steps, steepest = problem.look(*found)
         if steepest < TOLERANCE:
             break
     else:
         print(f"linear: the gradient is still {steepest:.1e}; larger penalties converge sooner")
+    weights, biases = found
     unrotated = axes @ weights.double().permute(1, 0, 2)  # [penalties, dimensions, classes]
     return unrotated.float(), (biases.double() - centre @ unrotated).float()
 
@@ -107,9 +102,6 @@ class _Problem:
         self.penalty = torch.tensor(penalties, dtype=x.dtype, device=x.device).view(1, -1, 1)
         self.shape = (x.shape[1], len(penalties), truth.shape[1])
 
-    def start(self) -> tuple[torch.Tensor, torch.Tensor]:
-        return self.x.new_zeros(self.shape), self.x.new_zeros(self.shape[1:])
-
     def log_probabilities(self, weights: torch.Tensor, biases: torch.Tensor) -> torch.Tensor:
         logits = (self.x @ weights.flatten(1)).view(-1, *self.shape[1:]) + biases
         return logits.log_softmax(2)  # [n, penalties, classes]
@@ -118,21 +110,18 @@ class _Problem:
         fit = (log_probabilities * self.truth).sum() / len(self.x)
         return (self.penalty * weights.square()).sum() / 2 - fit
 
-    def gradient(
-        self, weights: torch.Tensor, log_probabilities: torch.Tensor
-    ) -> tuple[torch.Tensor, torch.Tensor]:
+    def gradient(self, weights: torch.Tensor, log_probabilities: torch.Tensor) -> Pair:
         residual = (log_probabilities.exp() - self.truth) / len(self.x)
         by_weights = (self.x.T @ residual.flatten(1)).view(self.shape) + self.penalty * weights
         return by_weights, residual.sum(0)
 
-    def first_steps(self) -> tuple[torch.Tensor, torch.Tensor]:
-        """The natural step in each variable by Böhning's bound, which holds everywhere."""
+    def start(self) -> tuple[Pair, Pair]:
+        """Zeros, and the natural step in each variable by Böhning's bound, which holds everywhere."""
         curvature = self.squares.sum(0).view(-1, 1, 1) / 2 + self.penalty
-        return curvature.rsqrt().expand(self.shape), self.x.new_ones(self.shape[1:])
+        zeros = self.x.new_zeros(self.shape), self.x.new_zeros(self.shape[1:])
+        return zeros, (curvature.rsqrt().expand(self.shape), self.x.new_ones(self.shape[1:]))
 
-    def look(
-        self, weights: torch.Tensor, biases: torch.Tensor
-    ) -> tuple[tuple[torch.Tensor, torch.Tensor], float]:
+    def look(self, weights: torch.Tensor, biases: torch.Tensor) -> tuple[Pair, float]:
         """The natural steps by the Hessian's diagonal here, and the gradient's largest component."""
         log_probabilities = self.log_probabilities(weights, biases)
         probabilities = log_probabilities.exp()
@@ -143,15 +132,10 @@ class _Problem:
         return (curvature.rsqrt(), bias_curvature.rsqrt()), largest
 
 
-def _descend(
-    problem: _Problem,
-    weights: torch.Tensor,
-    biases: torch.Tensor,
-    step: torch.Tensor,
-    bias_step: torch.Tensor,
-) -> tuple[torch.Tensor, torch.Tensor]:
+def _descend(problem: _Problem, found: Pair, steps: Pair) -> Pair:
     """One round of L-BFGS on the variables measured in their natural steps."""
-    free, free_bias = weights / step, biases / bias_step
+    step, bias_step = steps
+    free, free_bias = found[0] / step, found[1] / bias_step
     optimizer = torch.optim.LBFGS(
         [free, free_bias],
         max_iter=ROUND,

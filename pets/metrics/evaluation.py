@@ -55,7 +55,14 @@ class Evaluation:
         tasks = {label_name: (self.probabilities, self.labels)}
         if (grouped := self.by_species()) is not None:
             tasks["species"] = grouped[:2]
-        return {name: _with_intervals(*task, samples, seed) for name, task in tasks.items()}
+        scores: dict[str, dict[str, dict[str, float]]] = {}
+        for name, task in tasks.items():
+            intervals = bootstrap_intervals(*task, samples, seed)
+            scores[name] = {
+                metric: {"value": value, "low": intervals[metric][0], "high": intervals[metric][1]}
+                for metric, value in metrics.measure(*task).items()
+            }
+        return scores
 
     def predictions(self) -> pd.DataFrame:
         """A row an image: image_id, label, species, what is predicted, its probability, and all of them."""
@@ -93,13 +100,3 @@ def most_confident_mistakes(predictions: pd.DataFrame, most: int) -> pd.DataFram
     """The wrong predictions with the highest probability, the most confident first."""
     wrong = predictions[~predictions["correct"]]
     return wrong.sort_values(["probability", "image_id"], ascending=[False, True]).head(most)
-
-
-def _with_intervals(
-    probabilities: np.ndarray, labels: np.ndarray, samples: int, seed: int
-) -> dict[str, dict[str, float]]:
-    intervals = bootstrap_intervals(probabilities, labels, samples, seed)
-    return {
-        name: {"value": value, "low": intervals[name][0], "high": intervals[name][1]}
-        for name, value in metrics.measure(probabilities, labels).items()
-    }

@@ -62,13 +62,10 @@ def confused_pairs(confusion: np.ndarray, classes: list[str], most: int) -> pd.D
     off = confusion * (1 - np.eye(len(classes), dtype=confusion.dtype))
     rows, columns = np.nonzero(off)
     names = np.array(classes, dtype=object)
+    images = off[rows, columns]
+    share = images / confusion.sum(1)[rows]
     table = pd.DataFrame(
-        {
-            "actual": names[rows],
-            "predicted": names[columns],
-            "images": off[rows, columns],
-            "share": off[rows, columns] / confusion.sum(1)[rows],
-        }
+        {"actual": names[rows], "predicted": names[columns], "images": images, "share": share}
     )
     order = ["images", "share", "actual", "predicted"]
     return table.sort_values(order, ascending=[False, False, True, True], ignore_index=True).head(most)
@@ -79,17 +76,9 @@ def per_class(probabilities: np.ndarray, labels: np.ndarray, classes: list[str])
     confusion = confusion_matrix(probabilities, labels)
     images = confusion.sum(1)
     present = images > 0
-    n, hits = images[present], confusion.diagonal()[present]
+    label, n, hits = np.array(classes, dtype=object)[present], images[present], confusion.diagonal()[present]
     low, high = wilson(hits, n)
-    return pd.DataFrame(
-        {
-            "label": np.array(classes, dtype=object)[present],
-            "accuracy": hits / n,
-            "low": low,
-            "high": high,
-            "images": n,
-        }
-    )
+    return pd.DataFrame({"label": label, "accuracy": hits / n, "low": low, "high": high, "images": n})
 
 
 def wilson(hits: np.ndarray, n: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -50,19 +50,17 @@ class Method(Section):
         """The method as part of a caption's sentence."""
         half = f", {self.coarse_steps} of them at half size," if self.multi_scale else ""
         parameters = "Fourier coefficients" if self.fourier else "pixels"
-        return f"{self.steps} steps of gradient ascent{half} on {parameters}, with " + ", ".join(
-            [
-                *(["decorrelated colours"] if self.decorrelated_colour else []),
-                *(["random shifts"] if self.jitter else []),
-                *(["random rotations and scales"] if self.rotate_and_scale else []),
-                f"decay of weight {self.decay:g}",
-                f"and total variation of weight {self.total_variation:g}",
-            ]
-        )
-
-    def without_total_variation(self) -> "Method":
-        """The same method but for total variation."""
-        return self.model_copy(update={"total_variation": 0.0})
+        optional = {
+            "decorrelated colours": self.decorrelated_colour,
+            "random shifts": self.jitter,
+            "random rotations and scales": self.rotate_and_scale,
+        }
+        parts = [part for part, used in optional.items() if used]
+        parts += [
+            f"decay of weight {self.decay:g}",
+            f"and total variation of weight {self.total_variation:g}",
+        ]
+        return f"{self.steps} steps of gradient ascent{half} on {parameters}, with {', '.join(parts)}"
 
     def ablation(self) -> list[tuple[str, "Method"]]:
         """From gradient ascent alone to this method, one part more each time, with that part's name."""
@@ -121,9 +119,12 @@ def maximize(
         return [each for part in parts for each in maximize(logits, part, preprocessing, method, **options)]
     if not targets:
         return []
+    full = preprocessing.resize
+    coarse = full // 4 * 2 if method.multi_scale else full
+    sides = [coarse] * method.coarse_steps + [full] * method.fine_steps  # of the picture at each step
     parametrization = Parametrization(
         len(targets),
-        preprocessing.resize,
+        full,
         fourier=method.fourier,
         decorrelated=method.decorrelated_colour,
         seed=seed,
@@ -133,8 +134,9 @@ def maximize(
     optimizer = torch.optim.Adam([parameters], lr=method.learning_rate)
     generator = torch.Generator().manual_seed(seed)
     non_finite = torch.zeros(len(targets), dtype=torch.bool, device=device)
-    sides = _sides(preprocessing, method)
-    frame_steps = _frame_steps(len(sides), frames)
+    # A frame is kept of the noise and after these steps, closer at the start, where more changes.
+    last = frames - 1
+    frame_steps = {max(each, round(len(sides) * (each / last) ** 2)) for each in range(1, frames)}
     kept = [_in_eight_bits(parametrization)] if frame_steps else []
     for step, side in enumerate(sides):
         share = (1 + math.cos(math.pi * step / len(sides))) / 2
@@ -183,18 +185,6 @@ def total_variation(pictures: torch.Tensor) -> torch.Tensor:
     return (down.square() + right.square() + 1e-8).sqrt().mean((1, 2, 3))
 
 
-def _sides(preprocessing: Preprocessing, method: Method) -> list[int]:
-    """The picture's size, in pixels, at each step."""
-    coarse = preprocessing.resize // 4 * 2 if method.multi_scale else preprocessing.resize
-    return [coarse] * method.coarse_steps + [preprocessing.resize] * method.fine_steps
-
-
-def _frame_steps(steps: int, frames: int) -> set[int]:
-    """The steps after which a frame is kept, besides the noise; closer at the start, where more changes."""
-    last = frames - 1
-    return {max(each, round(steps * (each / last) ** 2)) for each in range(1, frames)}
-
-
 def _in_eight_bits(parametrization: Parametrization) -> torch.Tensor:
     return (255 * parametrization.pictures()).round().to(torch.uint8)
 
@@ -218,9 +208,5 @@ def random_transform(
     cosine, sine = scale * math.cos(angle), scale * math.sin(angle)
     affine = pictures.new_tensor([[cosine, -sine, margin * right], [sine, cosine, margin * down]])
     grid = functional.affine_grid(affine[None], [1, 3, out, out], align_corners=False)
-    return functional.grid_sample(
-        pictures,
-        grid.expand(len(pictures), -1, -1, -1),
-        padding_mode="reflection",
-        align_corners=False,
-    )
+    grid = grid.expand(len(pictures), -1, -1, -1)
+    return functional.grid_sample(pictures, grid, padding_mode="reflection", align_corners=False)

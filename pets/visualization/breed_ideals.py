@@ -39,11 +39,9 @@ def targets(
 def sheet(backbone: str, head: FittedHead, dataset: str, method: Method, ideals: list[NamedIdeal]) -> Sheet:
     """The sheet of a head's ideals; ``dataset`` as captions name it."""
     surrogate = " The head has no useful gradient, so the ascent follows its surrogate's."
-    return Sheet(
-        "ideals",
-        f"Ideals of {backbone} with the {head.name} head",
+    title = f"Ideals of {backbone} with the {head.name} head"
+    caption = (
         f"Activation maximization through the {head.name} head on {backbone}'s features, trained on "
-        f"{dataset}: {method.description}.{surrogate if head.has_surrogate else ''}",
-        ideals,
-        columns=6,
+        f"{dataset}: {method.description}.{surrogate if head.has_surrogate else ''}"
     )
+    return Sheet("ideals", title, caption, ideals, columns=6)

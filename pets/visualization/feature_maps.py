@@ -1,9 +1,9 @@
 """Feature maps of single pictures, and the patches of many in which a channel's activation is highest."""
 
+from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -29,43 +29,17 @@ Layers = Mapping[str, Sequence[int]]  # each layer's channels to be shown; none:
 
 
 @dataclass(frozen=True)
-class HighestActivations:
-    """For each of n pictures and each channel of a layer: its highest activation, and at which position.
-
-    ``values`` [n, channels]; ``positions`` int64 [n, channels], row * side + column on a grid ``side`` wide.
-    """
-
-    values: torch.Tensor
-    positions: torch.Tensor
-    side: int
-
-    @classmethod
-    def find(cls, maps: torch.Tensor) -> "HighestActivations":
-        """In feature maps [n, channels, side, side]."""
-        values, positions = maps.flatten(2).max(2)
-        return cls(values, positions, maps.shape[-1])
-
-    def __add__(self, other: "HighestActivations") -> "HighestActivations":
-        values = torch.cat([self.values, other.values])
-        return HighestActivations(values, torch.cat([self.positions, other.positions]), self.side)
-
-    def top(self, channel: int, count: int) -> list[tuple[int, int, int]]:
-        """Picture, row and column of the channel's highest activations, one a picture, the highest first."""
-        order = self.values[:, channel].argsort(descending=True, stable=True)[:count].tolist()
-        return [(at, *divmod(int(self.positions[at, channel]), self.side)) for at in order]
-
-
-@dataclass(frozen=True)
 class Activations:
     """What pictures give in some layers of a network.
 
     ``crops``: the pictures as the network sees them, uint8 [crop, crop, 3]. ``maps``: of each of the first
-    pictures, each layer's feature maps [channels, side, side]. ``highest``: of all pictures, by layer.
+    pictures, each layer's feature maps [channels, side, side]. ``highest``: of all pictures, by layer, each
+    channel's highest activation [n, channels], and where it is: row * side + column, int64 [n, channels].
     """
 
     crops: list[np.ndarray]
     maps: list[dict[str, torch.Tensor]]
-    highest: dict[str, HighestActivations]
+    highest: dict[str, tuple[torch.Tensor, torch.Tensor]]
 
 
 def record(
@@ -82,6 +56,7 @@ def record(
     each batch with the number of pictures in it.
     """
     found = Activations([], [], {})
+    highest = defaultdict(list)  # by layer, batch by batch
     device = next(network.parameters()).device
     with torch.inference_mode(), recorded(network, layers, copied=True) as outputs:
         for (images,) in batches(files, preprocessing, 1, BATCH):
@@ -92,10 +67,12 @@ def record(
             for at in range(min(len(images), with_maps - len(found.maps))):
                 found.maps.append({name: each[at].clone() for name, each in maps.items()})
             for name, each in maps.items():
-                highest = HighestActivations.find(each)
-                found.highest[name] = found.highest[name] + highest if name in found.highest else highest
+                highest[name].append(each.flatten(2).max(2))
             found.crops.extend(images.permute(0, 2, 3, 1).contiguous().numpy())
             on_batch(len(images))
+    for name, parts in highest.items():
+        values, positions = zip(*parts, strict=True)
+        found.highest[name] = torch.cat(values), torch.cat(positions)
     return found
 
 
@@ -145,8 +122,26 @@ def map_figures(
     figures: list[Figure] = []
     for image, crop, maps in zip(images.to_dict("records"), found.crops, found.maps, strict=False):
         for rows in equally_long(layers, {name: len(each) for name, each in maps.items()}, count):
-            name = f"maps-{len(figures) + 1:02d}"
-            figures.append(_map_figure(name, backbone, dataset, image, crop, maps, rows, count))
+            tiles = []
+            for layer, named in rows.items():
+                channels = named or most_active(maps[layer], count)
+                tiles += _row(layer, crop, maps[layer], channels)
+            which = (
+                f"the {NAMED}"
+                if named
+                else f"the {len(channels)} channels with the highest mean activation, the highest first"
+            )
+            figures.append(
+                Figure(
+                    f"maps-{len(figures) + 1:02d}",
+                    f"Feature maps of {backbone} for {image['image_id']}",
+                    f"A test image of {dataset}, labelled {image['label'].replace('_', ' ')}. Each row is a "
+                    f"layer (width×height×channels) and shows {which}; below each map is its channel's "
+                    "number. Dark blue is zero or less, yellow the map's largest value.",
+                    tiles,
+                    columns=len(channels) + 1,
+                )
+            )
     return figures
 
 
@@ -164,39 +159,14 @@ def equally_long(
     return list(groups.values())
 
 
-def _map_figure(
-    name: str,
-    backbone: str,
-    dataset: str,
-    image: Mapping[Any, Any],
-    crop: np.ndarray,
-    maps: Mapping[str, torch.Tensor],
-    layers: Layers,
-    count: int,
-) -> Figure:
-    tiles = []
-    for layer, named in layers.items():
-        size = f"{maps[layer].shape[-1]}×{maps[layer].shape[-1]}×{len(maps[layer])}"
-        tiles.append(Tile(_resized(crop), [layer, size]))
-        channels = named or most_active(maps[layer], count)
-        for channel in channels:
-            values = maps[layer][channel].clamp_min(0)
-            values = values / values.max().clamp_min(1e-12)
-            tiles.append(Tile(coloured(enlarged(values.numpy(), WIDTH)), [f"{channel}"]))
-    which = (
-        f"the {NAMED}"
-        if named
-        else f"the {len(channels)} channels with the highest mean activation, the highest first"
-    )
-    return Figure(
-        name,
-        f"Feature maps of {backbone} for {image['image_id']}",
-        f"A test image of {dataset}, labelled {image['label'].replace('_', ' ')}. Each row is a layer "
-        f"(width×height×channels) and shows {which}; below each map is its channel's number. Dark blue is "
-        "zero or less, yellow the map's largest value.",
-        tiles,
-        columns=len(channels) + 1,
-    )
+def _row(layer: str, crop: np.ndarray, maps: torch.Tensor, channels: Sequence[int]) -> list[Tile]:
+    """The picture, and its maps [channels, side, side] in some channels."""
+    tiles = [Tile(_resized(crop), [layer, f"{maps.shape[-1]}×{maps.shape[-1]}×{len(maps)}"])]
+    for channel in channels:
+        values = maps[channel].clamp_min(0)
+        values = values / values.max().clamp_min(1e-12)
+        tiles.append(Tile(coloured(enlarged(values.numpy(), WIDTH)), [f"{channel}"]))
+    return tiles
 
 
 def patch_figures(
@@ -209,13 +179,16 @@ def patch_figures(
     crop = len(found.crops[0])
     figures = []
     for number, (layer, named) in enumerate(layers.items(), start=1):
-        highest = found.highest[layer]
-        side = min(crop, max(SMALLEST_PATCH, round(POSITIONS * crop / highest.side)))
+        values, positions = found.highest[layer]
+        grid = found.maps[0][layer].shape[-1]
+        side = min(crop, max(SMALLEST_PATCH, round(POSITIONS * crop / grid)))
         active = dict.fromkeys(channel for maps in found.maps for channel in most_active(maps[layer], 2))
         tiles = []
         for channel in named or active:
-            for rank, (picture, row, column) in enumerate(highest.top(channel, count), start=1):
-                pixels = patch(found.crops[picture], row, column, highest.side, side)
+            pictures = values[:, channel].argsort(descending=True, stable=True)[:count].tolist()
+            for rank, picture in enumerate(pictures, start=1):
+                row, column = divmod(int(positions[picture, channel]), grid)
+                pixels = patch(found.crops[picture], row, column, grid, side)
                 tiles.append(Tile(_resized(pixels), [f"channel {channel}" if rank == 1 else f"{rank}"]))
         figures.append(
             Figure(

@@ -70,12 +70,6 @@ def gradcam(
     return heat / heat.amax((1, 2), keepdim=True).clamp_min(1e-12)
 
 
-def most_confident_mistakes(predictions: pd.DataFrame, catalog: pd.DataFrame, count: int) -> pd.DataFrame:
-    """The wrong predictions with the highest probability, the highest first, with the catalog's paths."""
-    wrong = predictions[~predictions["correct"]].merge(catalog[["image_id", "path"]], on="image_id")
-    return wrong.sort_values(["probability", "image_id"], ascending=[False, True]).head(count)
-
-
 def explain(classifier: Classifier, mistakes: pd.DataFrame, raw: Path) -> tuple[str, list[Tile]]:
     """The target layer, and three tiles for each mistake: the picture, and Grad-CAM for prediction and label.
 
@@ -98,19 +92,14 @@ def explain(classifier: Classifier, mistakes: pd.DataFrame, raw: Path) -> tuple[
             )
         for at, row in enumerate(batch):
             picture = np.ascontiguousarray(images[at].permute(1, 2, 0).numpy())
-            predicted, label = (str(row[column]).replace("_", " ") for column in ("predicted", "label"))
             of_label = float(row["probabilities"][classifier.classes.index(row["label"])])
-            tiles += [
-                Tile(picture, [label, str(row["image_id"])]),
-                Tile(
-                    overlay(picture, heat["predicted"][at].cpu().numpy()),
-                    [f"for {predicted}", f"predicted, {percent(row['probability'])}"],
-                ),
-                Tile(
-                    overlay(picture, heat["label"][at].cpu().numpy()),
-                    [f"for {label}", f"true label, {percent(of_label)}"],
-                ),
-            ]
+            tiles.append(Tile(picture, [row["label"].replace("_", " "), str(row["image_id"])]))
+            for column, what, probability in (
+                ("predicted", "predicted", row["probability"]),
+                ("label", "true label", of_label),
+            ):
+                lines = [f"for {row[column].replace('_', ' ')}", f"{what}, {percent(probability)}"]
+                tiles.append(Tile(overlay(picture, heat[column][at].cpu().numpy()), lines))
     return layer, tiles
 
 
@@ -126,11 +115,5 @@ def figure(classifier: Classifier, backbone: str, dataset: str, layer: str, tile
         caption += f" A map is of the one view shown; the probability is that of {classifier.views} views."
     if classifier.head.has_surrogate:
         caption += " This head has no useful gradient, so the score explained is its surrogate's."
-    name = classifier.head.name
-    return Figure(
-        "mistakes",
-        f"Where {backbone} with the {name} head looked when it was wrong",
-        caption,
-        tiles,
-        columns=6,
-    )
+    title = f"Where {backbone} with the {classifier.head.name} head looked when it was wrong"
+    return Figure("mistakes", title, caption, tiles, columns=6)

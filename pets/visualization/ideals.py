@@ -79,15 +79,37 @@ def imagenet_sheets(
     def ideals(names: Sequence[str], by: Method, frames: int = 0) -> list[Ideal]:
         return maximize([places[name] for name in names], method=by, frames=frames)
 
-    without = "without total variation"
     complete = ideals(classes, method, frames)
-    rough = ideals(classes, method.without_total_variation())
+    rough = ideals(classes, method.model_copy(update={"total_variation": 0.0}))
     known = dict(zip(classes, complete, strict=True))
 
     def part(name: str, by: Method) -> Ideal:
         return known[name] if by == method and name in known else ideals([name], by)[0]
 
-    def ablation_sheet(number: int, name: str) -> Sheet:
+    def sheet(name: str, title: str, caption: str, found: list[Ideal], *without: str) -> Sheet:
+        parts = [
+            NamedIdeal(stem(at, each, *without), ", ".join([each, *without]), each, places[each], ideal)
+            for at, (each, ideal) in enumerate(zip(classes, found, strict=True))
+        ]
+        return Sheet(name, title, caption, parts, columns=3)
+
+    sheets = [
+        sheet(
+            "ideals",
+            f"{backbone}'s ideals of ImageNet classes",
+            f"Activation maximization through {backbone}'s own classifier: {method.description}.",
+            complete,
+        ),
+        sheet(
+            "without_total_variation",
+            f"{backbone}'s ideals without total variation",
+            "The same ideals, from the same seed, with the weight of total variation set to 0. "
+            "How confident the network is says little about how much a person recognizes.",
+            rough,
+            "without total variation",
+        ),
+    ]
+    for number, name in enumerate(ablation):
         title = f"Ablation: what each part of the method adds to the ideal {name}"
         caption = (
             f"{backbone}'s ideal {name}, from the same seed and in as many steps: by gradient ascent alone, "
@@ -97,32 +119,8 @@ def imagenet_sheets(
             NamedIdeal(stem(at, name, what), f"{name}: {what}", what, places[name], part(name, by))
             for at, (what, by) in enumerate(method.ablation())
         ]
-        return Sheet(f"ablation-{number:02d}", title, caption, parts, columns=4)
-
-    return [
-        Sheet(
-            "ideals",
-            f"{backbone}'s ideals of ImageNet classes",
-            f"Activation maximization through {backbone}'s own classifier: {method.description}.",
-            [
-                NamedIdeal(stem(at, name), name, name, places[name], ideal)
-                for at, (name, ideal) in enumerate(zip(classes, complete, strict=True))
-            ],
-            columns=3,
-        ),
-        Sheet(
-            "without_total_variation",
-            f"{backbone}'s ideals without total variation",
-            "The same ideals, from the same seed, with the weight of total variation set to 0. "
-            "How confident the network is says little about how much a person recognizes.",
-            [
-                NamedIdeal(stem(at, name, without), f"{name}, {without}", name, places[name], ideal)
-                for at, (name, ideal) in enumerate(zip(classes, rough, strict=True))
-            ],
-            columns=3,
-        ),
-        *(ablation_sheet(number, name) for number, name in enumerate(ablation)),
-    ]
+        sheets.append(Sheet(f"ablation-{number:02d}", title, caption, parts, columns=4))
+    return sheets
 
 
 def stem(number: int, *names: str) -> str:
@@ -140,21 +138,15 @@ def save_and_classify(
     are of.
     """
     folder.mkdir(parents=True)
-    finite = [each for each in ideals if not each.ideal.non_finite]
-    files = [folder / f"{each.stem}.png" for each in finite]
-    for each, file in zip(finite, files, strict=True):
+    finite = [(each, folder / f"{each.stem}.png") for each in ideals if not each.ideal.non_finite]
+    for each, file in finite:
         save_png(each.ideal.picture, file)
-    write_json(
-        folder / "ideals.json",
-        [
-            {"file": file.name, "name": each.name, "places": list(each.places)}
-            for each, file in zip(finite, files, strict=True)
-        ],
-    )
-    probabilities = classify(files) if files else torch.zeros(0, 0)
+    places = [{"file": file.name, "name": each.name, "places": list(each.places)} for each, file in finite]
+    write_json(folder / "ideals.json", places)
+    probabilities = classify([file for _, file in finite]) if finite else torch.zeros(0, 0)
     return {
         each.stem: float(row[list(each.places)].sum())
-        for each, row in zip(finite, probabilities, strict=True)
+        for (each, _), row in zip(finite, probabilities, strict=True)
     }
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from math import isqrt
 
 import torch
@@ -24,14 +25,11 @@ def recorded(
     """
     outputs: dict[str, torch.Tensor] = {}
 
-    def hook(name: str) -> object:
-        def record(module: nn.Module, inputs: object, output: torch.Tensor) -> None:
-            outputs.pop(name, None)  # so that a shared activation is where it was used last
-            outputs[name] = output.clone() if copied else output
+    def record(name: str, module: nn.Module, inputs: object, output: torch.Tensor) -> None:
+        outputs.pop(name, None)  # so that a shared activation is where it was used last
+        outputs[name] = output.clone() if copied else output
 
-        return record
-
-    handles = [network.get_submodule(name).register_forward_hook(hook(name)) for name in layers]  # type: ignore[arg-type]
+    handles = [network.get_submodule(name).register_forward_hook(partial(record, name)) for name in layers]
     try:
         yield outputs
     finally:
@@ -87,10 +85,8 @@ def representative(maps: Mapping[str, tuple[int, int]]) -> list[str]:
     """
     sizes = sorted({side for _, side in maps.values()}, reverse=True)
     rows = [_by_depth([name for name, (_, side) in maps.items() if side == size]) for size in sizes]
-    if len(rows) == 1:
-        blocks = next((row for row in rows[0] if len(row) >= 4), [])
-        if blocks:
-            return [blocks[len(blocks) * quarter // 4 - 1] for quarter in (1, 2, 3, 4)]
+    if len(rows) == 1 and (blocks := next((row for row in rows[0] if len(row) >= 4), None)):
+        return [blocks[len(blocks) * quarter // 4 - 1] for quarter in (1, 2, 3, 4)]
     return [highest[-1] for highest, *_ in rows]
 
 

@@ -44,7 +44,11 @@ class Parametrization:
 
         A smaller ``side`` gives the same picture, coarser: its low frequencies, or its averaged pixels.
         """
-        planes = self._from_spectrum(side) if self.fourier else self._from_pixels(side)
+        planes = self.parameters
+        if self.fourier:
+            planes = self._from_spectrum(side)
+        elif side != self.side:
+            planes = functional.interpolate(planes, (side, side), mode="bilinear", antialias=True)
         return torch.einsum("rc,nchw->nrhw", self.colours, planes)
 
     def pictures(self) -> torch.Tensor:
@@ -59,8 +63,3 @@ class Parametrization:
             rows = [spectrum[..., : side - half, : half + 1], spectrum[..., self.side - half :, : half + 1]]
             spectrum = torch.cat(rows, dim=-2)
         return GAIN / self.side * torch.fft.irfft2(spectrum, s=(side, side), norm="forward")
-
-    def _from_pixels(self, side: int) -> torch.Tensor:
-        if side == self.side:
-            return self.parameters
-        return functional.interpolate(self.parameters, (side, side), mode="bilinear", antialias=True)

@@ -49,8 +49,8 @@ def update(
     reference: np.ndarray = REFERENCE,
 ) -> list[str]:
     computed = Computed()
-    done = store.update(folder, images(contents), recipe, device, reference, computed)
-    assert done.computed == len(computed.asked)
+    count, _ = store.update(folder, images(contents), recipe, device, reference, computed)
+    assert count == len(computed.asked)
     return computed.asked
 
 
@@ -125,9 +125,9 @@ def test_other_features_of_the_fixed_pictures_compute_everything_again(tmp_path:
     update(tmp_path / "s", pictures)
     assert update(tmp_path / "s", {**pictures, "three": "z"}) == ["z"]
     changed = REFERENCE * np.float32(1.002)
-    done = store.update(tmp_path / "s", images(pictures), RECIPE, "CPU", changed, Computed())
-    assert done.computed == 2
-    assert done.stale == "the features of fixed pictures differ by 0.2% from those by the code that made them"
+    count, stale = store.update(tmp_path / "s", images(pictures), RECIPE, "CPU", changed, Computed())
+    assert count == 2
+    assert stale == "the features of fixed pictures differ by 0.2% from those by the code that made them"
     assert update(tmp_path / "s", pictures, reference=changed) == []
 
 

@@ -1,14 +1,18 @@
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 import torchvision
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import Image
+from torch import nn
 
 from pets.backbones.build import build
 from pets.core.errors import UserError
-from pets.visualization.feature_maps import HighestActivations, most_active, patch
+from pets.images.preprocessing import Preprocessing
+from pets.visualization.feature_maps import most_active, patch, patch_figures, record
 from pets.visualization.layers import as_maps, choose_layers, recorded, representative, with_maps
 from tests.visualization.transformers import swin, vision_transformer
 
@@ -110,11 +114,25 @@ def test_the_most_active_channels_come_first() -> None:
     assert most_active(maps, 3) == [1, 3, 2]
 
 
-def test_the_first_patch_is_where_the_activation_is_highest() -> None:
-    maps = torch.zeros(3, 2, 4, 4)
-    maps[0, 1, 2, 3], maps[2, 1, 0, 1] = 5, 7
-    parts = HighestActivations.find(maps[:1]) + HighestActivations.find(maps[1:])
-    assert parts.top(1, 2) == [(2, 0, 1), (0, 2, 3)]
+def test_the_first_patch_is_where_the_activation_is_highest(tmp_path: Path) -> None:
+    """Of more pictures than fit into a batch: of two reds, and of none in the others."""
+    pixels = np.zeros((20, 64, 64, 3), np.uint8)
+    pixels[3, 40, 30], pixels[17, 9, 50] = (100, 0, 0), (200, 0, 0)
+    files = [tmp_path / f"{number}.png" for number in range(20)]
+    for file, each in zip(files, pixels, strict=True):
+        Image.fromarray(each).save(file)
+    network = nn.Sequential(nn.Conv2d(3, 3, 1, bias=False)).requires_grad_(False)
+    network[0].weight.data = torch.eye(3).view(3, 3, 1, 1)
+    found = record(network, files, Preprocessing(64, 64, 64, "bilinear", (0,) * 3, (1,) * 3), ["0"], 1)
+    values, positions = found.highest["0"]
+    assert values.shape == (20, 3)
+    assert [divmod(int(positions[picture, 0]), 64) for picture in (3, 17)] == [(40, 30), (9, 50)]
+    (figure,) = patch_figures("network", "noise", found, {"0": [0]}, 2)
+    for tile, picture, row, column in zip(figure.tiles, (17, 3), (9, 40), (50, 30), strict=True):
+        cut = Image.fromarray(patch(pixels[picture], row, column, 64, 24)).resize(
+            (112, 112), Image.Resampling.BICUBIC
+        )
+        np.testing.assert_array_equal(tile.picture, np.asarray(cut))
 
 
 @given(grid=st.integers(1, 56), data=st.data())

@@ -58,12 +58,13 @@ def fetch_archive(archive: Archive, folder: Path) -> Path:
     Raises UserError where the file is missing, the server refuses, the disk is full, or the md5 is wrong (a
     downloaded file with a wrong md5 is kept aside), and TemporaryError where the server can't be reached.
     """
-    local = _local_file(archive.url)
-    if local is None:
+    parts = urlsplit(archive.url)
+    if parts.scheme in ("http", "https"):
         with disk_errors_reported(folder):
             folder.mkdir(parents=True, exist_ok=True)
             with _locked(folder):
                 return _kept(archive, folder) or _downloaded(archive, folder)
+    local = Path(url2pathname(parts.path) if parts.scheme == "file" else archive.url).expanduser()
     if not local.is_file():
         raise UserError(f"{local} is not a file (relative to {Path.cwd()}); correct the url in params.yaml.")
     with disk_errors_reported(local):
@@ -87,14 +88,6 @@ def disk_errors_reported(path: Path) -> Iterator[None]:
         if error.errno is None:  # not from the disk: libraries derive other errors from OSError, too
             raise
         raise UserError(f"{error.filename or path}: {error.strerror}.") from None
-
-
-def _local_file(url: str) -> Path | None:
-    """The user's own file at that url; None where it has to be downloaded."""
-    parts = urlsplit(url)
-    if parts.scheme in ("http", "https"):
-        return None
-    return Path(url2pathname(parts.path) if parts.scheme == "file" else url).expanduser()
 
 
 @contextmanager

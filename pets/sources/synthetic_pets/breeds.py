@@ -5,7 +5,7 @@ from dataclasses import dataclass
 Colour = tuple[int, int, int]
 
 WHITE, CREAM, BLACK = (244, 240, 234), (236, 220, 194), (44, 42, 46)
-GREY, BLUE_GREY, SILVER = (128, 128, 132), (116, 124, 140), (186, 188, 192)
+GREY, BLUE_GREY, BLUE, SILVER = (128, 128, 132), (116, 124, 140), (134, 142, 158), (186, 188, 192)
 BROWN, DARK_BROWN, LIVER = (132, 92, 62), (78, 54, 42), (96, 60, 46)
 RED, FAWN, GOLD, TAN, WHEAT = (178, 100, 52), (206, 168, 122), (214, 160, 88), (190, 130, 78), (222, 188, 138)
 PINK = (226, 184, 170)
@@ -44,9 +44,7 @@ BREEDS = (
     Breed("Maine_Coon", "cat", (150, 116, 82), (74, 54, 42), "tabby", "tufted", 0.9, 0.5, 1.2, YELLOW_EYE),
     Breed("Persian", "cat", WHITE, CREAM, "solid", "round", 1.0, 0.0, 1.3, COPPER_EYE),
     Breed("Ragdoll", "cat", WHITE, (130, 108, 96), "points", "up", 0.8, 0.3, 1.2, BLUE_EYE),
-    Breed(
-        "Russian_Blue", "cat", (134, 142, 158), (134, 142, 158), "solid", "up", 0.05, 0.35, 0.85, GREEN_EYE
-    ),
+    Breed("Russian_Blue", "cat", BLUE, BLUE, "solid", "up", 0.05, 0.35, 0.85, GREEN_EYE),
     Breed("Siamese", "cat", (238, 224, 202), (70, 52, 44), "points", "bat", 0.0, 0.5, 0.75, BLUE_EYE),
     Breed("Sphynx", "cat", PINK, (198, 150, 138), "wrinkles", "bat", 0.0, 0.35, 0.75, YELLOW_EYE),
     Breed("american_bulldog", "dog", WHITE, TAN, "patches", "folded", 0.0, 0.35, 1.35),

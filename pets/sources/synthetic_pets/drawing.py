@@ -4,7 +4,8 @@ They replace photographs where there is no network. Pose, light, background and 
 depend on the breed, so that only the animal itself shows which breed it is.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from itertools import pairwise
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter
@@ -28,14 +29,33 @@ ACCENTED = {  # the parts that have the accent's colour, by pattern
     "tan-head": {"head", "muzzle", "chest", "paws", "ears"},
     "beard": {"muzzle"},
 }
+DOTS = {  # how many dots a pattern has on a part, and their radius as a share of the part's width
+    "spots": (60, 0.05),
+    "ticked": (260, 0.012),
+    "speckles": (130, 0.025),
+    "speckles-head": (130, 0.025),
+    "patches": (3, 0.26),
+    "patches-ears": (3, 0.26),
+}
+POSES = {  # the head's radius and how far down it is, as shares of the picture; how far aside the body is
+    "portrait": (0.3, 0.45, 0.0),
+    "sit": (0.17, 0.3, 0.0),
+    "stand": (0.15, 0.42, 1.0),
+    "lie": (0.17, 0.45, 0.3),
+}
+UPRIGHT = {"up": 1.0, "tufted": 1.15, "round": 0.8, "bat": 1.45}  # how large the ears are
+DROOPING = {  # the ear's corners, in half widths and half heights of the head, and its shade
+    "hanging": ([(0.72, 0.75), (1.2, 0.4), (1.3, 0.7 - 1.05), (0.95, 0.55 - 1.05), (0.75, 0.1)], 0.88),
+    "long": ([(0.72, 0.75), (1.2, 0.4), (1.3, 0.7 - 1.5), (0.95, 0.55 - 1.5), (0.75, 0.1)], 0.88),
+    "folded": ([(0.4, 0.9), (0.85, 1.05), (1.2, 0.55), (0.95, 0.35), (0.7, 0.7)], 0.85),
+}
 
 
 def draw(breed: Breed, generator: np.random.Generator, size: int) -> Image.Image:
     """A picture of the breed, RGB, its short side ``size`` pixels; the generator is its only randomness."""
     longer = int(size * generator.uniform(1, 1.4))
     width, height = (longer, size) if generator.random() < 0.6 else (size, longer)
-    scale = SUPERSAMPLING
-    canvas = _background(generator, width * scale, height * scale)
+    canvas = _background(generator, width * SUPERSAMPLING, height * SUPERSAMPLING)
     _Pet(canvas, breed, generator).draw()
     picture = canvas.resize((width, height), Image.Resampling.LANCZOS)
     return _light(picture, generator)
@@ -87,39 +107,33 @@ class _Pet:
         self.breed = breed
         self.random = generator
         self.cat = breed.species == "cat"
-        self.pose = ("portrait", "sit", "stand", "lie")[generator.integers(4)]
+        self.pose = list(POSES)[generator.integers(4)]
         self.coat = self._varied(breed.coat)
         self.accent = self._varied(breed.accent)
         width, height = canvas.size
-        share = {"portrait": 0.3, "sit": 0.17, "stand": 0.15, "lie": 0.17}[self.pose]
+        share, down, aside = POSES[self.pose]
         self.unit = min(width, height) * share * generator.uniform(0.85, 1.15)
         self.side = 1 if generator.random() < 0.5 else -1
-        behind = (
-            self.side * self.unit * {"stand": 1.0, "lie": 0.3}.get(self.pose, 0)
-        )  # what the body takes up
-        self.origin = (
-            width / 2 - behind + generator.uniform(-0.08, 0.08) * width,
-            height * {"portrait": 0.45, "sit": 0.3, "stand": 0.42, "lie": 0.45}[self.pose],
-        )
+        behind = self.side * self.unit * aside  # what the body takes up
+        self.origin = (width / 2 - behind + generator.uniform(-0.08, 0.08) * width, height * down)
         self.tilt = generator.uniform(-0.1, 0.1)
 
     def draw(self) -> None:
-        {"portrait": self._bust, "sit": self._sitting, "stand": self._standing, "lie": self._lying}[
-            self.pose
-        ]()
+        bodies = {"portrait": self._bust, "sit": self._sitting, "stand": self._standing, "lie": self._lying}
+        bodies[self.pose]()
 
     # Bodies. The pose determines where the head is, which is drawn last, in front.
 
     def _bust(self) -> None:
         build = self.breed.build
-        self._body(0, 2.1, 1.25 * build, 1.6)
+        self._part("body", _oval(0, 2.1, 1.25 * build, 1.6))
         self._part("chest", _oval(0, 1.9, 0.62 * build, 1.2))
         self._head(0, 0)
 
     def _sitting(self) -> None:
         build = self.breed.build
         self._tail(1.0 * build, 3.4, 1.9 * build, 2.2)
-        self._body(0, 2.5, 1.15 * build, 1.75)
+        self._part("body", _oval(0, 2.5, 1.15 * build, 1.75))
         for side in (-1, 1):
             self._part("legs", _oval(side * 0.95 * build, 3.7, 0.55 * build, 0.62))
         self._part("chest", _oval(0, 2.1, 0.6 * build, 1.1))
@@ -135,7 +149,7 @@ class _Pet:
         self._tail(length + 0.6, 1.0, length + 1.5, -0.4)
         for x in (0.35, length - 0.2):
             self._leg(x + 0.35, 1.5, low, shade=0.82)
-        self._body(length / 2 + 0.2, 1.4, 1.75, 0.85 * build)
+        self._part("body", _oval(length / 2 + 0.2, 1.4, 1.75, 0.85 * build))
         self._part("chest", _oval(0.0, 1.55, 0.5, 0.7 * build))
         for x in (0.15, length - 0.1):
             self._leg(x, 1.5, low + 0.15)
@@ -144,15 +158,12 @@ class _Pet:
     def _lying(self) -> None:
         build = self.breed.build
         self._tail(1.6 * build, 1.6, 2.5 * build, 1.9)
-        self._body(0.5, 1.35, 1.9, 0.95 * build)
+        self._part("body", _oval(0.5, 1.35, 1.9, 0.95 * build))
         self._part("chest", _oval(-0.1, 1.45, 0.6, 0.75 * build))
         for side in (-1, 1):
             self._part("legs", _oval(side * 0.5 - 0.1, 2.05, 0.36, 0.3))
             self._part("paws", _oval(side * 0.5 - 0.1, 2.2, 0.36, 0.2))
         self._head(-0.1, 0)
-
-    def _body(self, x: float, y: float, across: float, down: float) -> None:
-        self._part("body", _oval(x, y, across, down), marked=True)
 
     def _leg(self, x: float, top: float, bottom: float, shade: float = 1.0) -> None:
         thick = 0.3 * (0.8 + 0.25 * self.breed.build)
@@ -176,54 +187,40 @@ class _Pet:
         cat, breed = self.cat, self.breed
         wide = (1.05 if cat else 0.95) * (0.85 + 0.15 * breed.build)
         tall = 0.92 if cat else 1.0
-        behind = breed.ears not in ("hanging", "long", "folded")
-        if behind:
+        if breed.ears in UPRIGHT:
             self._ears(x, y, wide, tall)
-        self._part("head", _oval(x, y, wide, tall), marked=True)
+        self._part("head", _oval(x, y, wide, tall))
         if breed.pattern.startswith("points"):
             self._part("mask", _oval(x, y + 0.3, 0.55, 0.55))
         if breed.pattern in ("bib", "saddle", "patches-ears") and not cat and breed.name != "pomeranian":
             self._shape(_oval(x, y - 0.35, 0.16, 0.62), WHITE)  # a blaze
-        if not behind:
+        if breed.ears in DROOPING:
             self._ears(x, y, wide, tall)
         self._eyes(x, y)
         self._muzzle(x, y)
 
     def _ears(self, x: float, y: float, wide: float, tall: float) -> None:
         kind = self.breed.ears
-        big = {"up": 1.0, "tufted": 1.15, "round": 0.8, "bat": 1.45}.get(kind, 1.0)
         for side in (-1, 1):
 
             def at(across: float, up: float, side: int = side) -> Point:
                 return x + side * wide * across, y - tall * up
 
-            if kind in ("hanging", "long"):
-                length = 1.5 if kind == "long" else 1.05
-                ear = _smooth(
-                    [
-                        at(0.72, 0.75),
-                        at(1.2, 0.4),
-                        at(1.3, 0.7 - length),
-                        at(0.95, 0.55 - length),
-                        at(0.75, 0.1),
-                    ]
-                )
-                self._part("ears", ear, shade=0.88)
-            elif kind == "folded":
-                ear = _smooth([at(0.4, 0.9), at(0.85, 1.05), at(1.2, 0.55), at(0.95, 0.35), at(0.7, 0.7)])
-                self._part("ears", ear, shade=0.85)
-            else:
-                tip = at(0.85, 0.75 + 0.75 * big)
-                outline = [at(0.2, 0.8), tip, at(1.0, 0.25)]
-                self._part("ears", _smooth(outline, rounds=2 if kind == "round" else 1))
-                inner = [_between(point, at(0.7, 0.75), 0.42) for point in outline]
-                self._shape(_smooth(inner), _mix(self._colour("ears"), PINK, 0.65))
-                if kind == "tufted":
-                    self._shape([tip, at(0.98, 1.1 + 0.85 * big), at(0.8, 1.2)], self._colour("ears"))
+            if kind in DROOPING:
+                corners, shade = DROOPING[kind]
+                self._part("ears", _smooth([at(*corner) for corner in corners]), shade)
+                continue
+            big = UPRIGHT[kind]
+            tip = at(0.85, 0.75 + 0.75 * big)
+            outline = [at(0.2, 0.8), tip, at(1.0, 0.25)]
+            self._part("ears", _smooth(outline, rounds=2 if kind == "round" else 1))
+            inner = [_between(point, at(0.7, 0.75), 0.42) for point in outline]
+            self._shape(_smooth(inner), _mix(self._colour("ears"), PINK, 0.65))
+            if kind == "tufted":
+                self._shape([tip, at(0.98, 1.1 + 0.85 * big), at(0.8, 1.2)], self._colour("ears"))
 
     def _eyes(self, x: float, y: float) -> None:
-        apart = 0.42 if self.cat else 0.36
-        radius = 0.2 if self.cat else 0.15
+        apart, radius, pupil = (0.42, 0.2, (0.3, 0.8)) if self.cat else (0.36, 0.15, (0.6, 0.6))
         if self.breed.muzzle < 0.1:
             apart, radius = 0.46, radius * 1.15
         for side in (-1, 1):
@@ -232,18 +229,15 @@ class _Pet:
                 self._shape(_oval(centre[0], centre[1] - 0.3, 0.12, 0.08), self.accent)
             self._shape(_oval(*centre, radius * 1.18, radius * 1.05), _shade(self.coat, 0.45))
             self._shape(_oval(*centre, radius, radius * 0.9), self.breed.eyes)
-            pupil = (0.3, 0.8) if self.cat else (0.6, 0.6)
             self._shape(_oval(*centre, radius * pupil[0], radius * pupil[1]), (20, 18, 18))
-            self._shape(
-                _oval(centre[0] - 0.06, centre[1] - 0.06, radius * 0.25, radius * 0.25), (255, 255, 255)
-            )
+            glint = radius * 0.25
+            self._shape(_oval(centre[0] - 0.06, centre[1] - 0.06, glint, glint), (255, 255, 255))
 
     def _muzzle(self, x: float, y: float) -> None:
         length = self.breed.muzzle
         if self.cat:
-            colour = _mix(
-                self._colour("muzzle" if "points" not in self.breed.pattern else "mask"), WHITE, 0.25
-            )
+            part = "mask" if "points" in self.breed.pattern else "muzzle"
+            colour = _mix(self._colour(part), WHITE, 0.25)
             for side in (-1, 1):
                 self._shape(_oval(x + side * 0.17, y + 0.42, 0.24, 0.19 + 0.06 * length), colour)
             self._shape([(x - 0.12, y + 0.22), (x + 0.12, y + 0.22), (x, y + 0.36)], (196, 116, 112))
@@ -253,9 +247,8 @@ class _Pet:
             return
         reach = 0.22 + 0.4 * length
         colour = _mix(self._colour("muzzle"), WHITE, 0.12)
-        self._shape(
-            _oval(x, y + 0.42 + reach / 3, 0.42 + 0.06 * (1 - length), 0.32 + reach / 2), colour, rough=True
-        )
+        outline = _oval(x, y + 0.42 + reach / 3, 0.42 + 0.06 * (1 - length), 0.32 + reach / 2)
+        self._shape(outline, colour, rough=True)
         if self.breed.pattern == "beard" or self.breed.name in ("havanese", "yorkshire_terrier"):
             self._shape(_oval(x, y + 0.85 + reach / 2, 0.4, 0.4), _shade(colour, 0.95), rough=True)
         nose = y + 0.36 + reach / 1.6
@@ -277,7 +270,7 @@ class _Pet:
     def _colour(self, part: str) -> Colour:
         return self.accent if part in ACCENTED.get(self.breed.pattern, set()) else self.coat
 
-    def _part(self, part: str, outline: Sequence[Point], shade: float = 1.0, marked: bool = False) -> None:
+    def _part(self, part: str, outline: Sequence[Point], shade: float = 1.0) -> None:
         colour = self._colour(part)
         if part in ("chest", "paws", "mask") and colour == self.coat:
             if part != "chest":
@@ -285,86 +278,54 @@ class _Pet:
             colour = _mix(colour, WHITE, 0.12)
         if part == "paws" and self.breed.pattern == "points-mitted":
             colour = WHITE
-        self._shape(outline, _shade(colour, shade), rough=True, marks=self._marks(part) if marked else None)
+        points = self._shape(outline, _shade(colour, shade), rough=True)
+        if part == "body" or (part == "head" and self.breed.pattern not in ("speckles-head", "saddle")):
+            self._mark(points)
 
-    def _marks(
-        self, part: str
-    ) -> Callable[[ImageDraw.ImageDraw, tuple[float, float, float, float]], None] | None:
-        """The pattern on the coat of a large part: a function that paints inside a box, or None."""
-        kind = self.breed.pattern
-        painters = {
-            "tabby": self._stripes,
-            "wrinkles": self._stripes,
-            "spots": lambda pen, box: self._dots(pen, box, 60, 0.05),
-            "ticked": lambda pen, box: self._dots(pen, box, 260, 0.012),
-            "speckles": lambda pen, box: self._dots(pen, box, 130, 0.025),
-            "speckles-head": lambda pen, box: self._dots(pen, box, 130, 0.025),
-            "patches": lambda pen, box: self._dots(pen, box, 3, 0.26),
-            "patches-ears": lambda pen, box: self._dots(pen, box, 3, 0.26),
-            "saddle": self._saddle,
-        }
-        if part == "head" and kind in ("speckles-head", "saddle"):
-            return None
-        return painters.get(kind)
-
-    def _stripes(self, pen: ImageDraw.ImageDraw, box: tuple[float, float, float, float]) -> None:
-        left, top, right, bottom = box
-        fine = 0.35 if self.breed.pattern == "wrinkles" else 1.0
-        for position in np.linspace(0.05, 0.95, 9):
-            x = left + (right - left) * position
-            bend = (position - 0.5) * (right - left) * 0.35
-            thick = max(1, int(self.unit * 0.11 * fine))
-            pen.line(
-                [(x, top), (x + bend, (top + bottom) / 2), (x + bend * 0.6, bottom)],
-                fill=self.accent,
-                width=thick,
-            )
-
-    def _dots(
-        self, pen: ImageDraw.ImageDraw, box: tuple[float, float, float, float], count: int, share: float
-    ) -> None:
-        left, top, right, bottom = box
-        for _ in range(count):
-            x, y = self.random.uniform(left, right), self.random.uniform(top, bottom)
-            radius = share * (right - left) * self.random.uniform(0.6, 1.3)
-            pen.ellipse([x - radius, y - radius * 0.8, x + radius, y + radius * 0.8], fill=self.accent)
-
-    def _saddle(self, pen: ImageDraw.ImageDraw, box: tuple[float, float, float, float]) -> None:
-        left, top, right, bottom = box
-        pen.ellipse(
-            [left + 0.1 * (right - left), top - 0.4 * (bottom - top), right, top + 0.5 * (bottom - top)],
-            fill=BLACK,
-        )
+    def _mark(self, points: Sequence[Point]) -> None:
+        """Paint the breed's pattern on a large part, inside its outline."""
+        pattern = self.breed.pattern
+        layer = self.canvas.copy()
+        pen = ImageDraw.Draw(layer)
+        xs, ys = zip(*points, strict=True)
+        left, top, right, bottom = min(xs), min(ys), max(xs), max(ys)
+        wide, tall = right - left, bottom - top
+        if pattern in DOTS:
+            count, share = DOTS[pattern]
+            for _ in range(count):
+                x, y = self.random.uniform(left, right), self.random.uniform(top, bottom)
+                radius = share * wide * self.random.uniform(0.6, 1.3)
+                pen.ellipse([x - radius, y - radius * 0.8, x + radius, y + radius * 0.8], fill=self.accent)
+        elif pattern in ("tabby", "wrinkles"):
+            thick = max(1, int(self.unit * 0.11 * (0.35 if pattern == "wrinkles" else 1.0)))
+            for position in np.linspace(0.05, 0.95, 9):
+                x = left + wide * position
+                bend = (position - 0.5) * wide * 0.35
+                stripe = [(x, top), (x + bend, (top + bottom) / 2), (x + bend * 0.6, bottom)]
+                pen.line(stripe, fill=self.accent, width=thick)
+        elif pattern == "saddle":
+            pen.ellipse([left + 0.1 * wide, top - 0.4 * tall, right, top + 0.5 * tall], fill=BLACK)
+        else:
+            return
+        mask = Image.new("L", self.canvas.size)
+        ImageDraw.Draw(mask).polygon(points, fill=255)
+        self.canvas.paste(layer, mask=mask)
 
     # From units of the head's radius to pixels.
 
     def _place(self, point: Point) -> Point:
         x, y = point
-        turned = (
-            x * np.cos(self.tilt) - y * np.sin(self.tilt),
-            x * np.sin(self.tilt) + y * np.cos(self.tilt),
-        )
-        return self.origin[0] + self.side * turned[0] * self.unit, self.origin[1] + turned[1] * self.unit
+        cosine, sine = np.cos(self.tilt), np.sin(self.tilt)
+        across, down = x * cosine - y * sine, x * sine + y * cosine
+        return self.origin[0] + self.side * across * self.unit, self.origin[1] + down * self.unit
 
-    def _shape(
-        self,
-        outline: Sequence[Point],
-        colour: Colour,
-        rough: bool = False,
-        marks: Callable[[ImageDraw.ImageDraw, tuple[float, float, float, float]], None] | None = None,
-    ) -> None:
+    def _shape(self, outline: Sequence[Point], colour: Colour, rough: bool = False) -> list[Point]:
+        """Fill the outline; returns it in pixels, as it was drawn."""
         points = [self._place(point) for point in outline]
         if rough and self.breed.fluff > 0.1:
             points = self._shaggy(points)
-        pen = ImageDraw.Draw(self.canvas)
-        pen.polygon(points, fill=colour)
-        if marks:
-            mask = Image.new("L", self.canvas.size)
-            ImageDraw.Draw(mask).polygon(points, fill=255)
-            layer = self.canvas.copy()
-            xs, ys = zip(*points, strict=True)
-            marks(ImageDraw.Draw(layer), (min(xs), min(ys), max(xs), max(ys)))
-            self.canvas.paste(layer, mask=mask)
+        ImageDraw.Draw(self.canvas).polygon(points, fill=colour)
+        return points
 
     def _shaggy(self, points: list[Point]) -> list[Point]:
         """The outline with tufts: every other point moved outwards a little."""
@@ -391,10 +352,7 @@ def _oval(x: float, y: float, across: float, down: float) -> list[Point]:
 def _smooth(points: Sequence[Point], rounds: int = 2) -> list[Point]:
     """The outline with its corners cut, which doubles the points each round (Chaikin, 1974)."""
     for _ in range(rounds):
-        following = [*points[1:], points[0]]
-        points = [
-            _between(a, b, share) for a, b in zip(points, following, strict=True) for share in (0.2, 0.8)
-        ]
+        points = [_between(a, b, share) for a, b in pairwise([*points, points[0]]) for share in (0.2, 0.8)]
     return list(points)
 
 
