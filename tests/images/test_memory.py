@@ -50,7 +50,7 @@ def test_reading_takes_a_bounded_amount(tmp_path: Path) -> None:
     output = subprocess.check_output([sys.executable, "-c", READ, *files], cwd=ROOT, text=True)
     embedded, attacked = map(int, output.split())
     assert embedded < 1200
-    assert attacked < 3000
+    assert attacked < 2000
 
 
 @pytest.mark.parametrize(("width", "height"), [(1, 5000), (5000, 1), (3, 65000), (401, 10)])
@@ -63,9 +63,9 @@ def test_a_strip_is_left_out_with_the_reason(width: int, height: int) -> None:
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP"])
 @pytest.mark.parametrize("mode", ["RGB", "L"])
 def test_a_large_picture_is_shrunk_and_its_size_remembered(kind: str, mode: str) -> None:
-    decoded = decode(encoded(5002, 4002, kind, mode))
-    assert decoded.size == (5002, 4002)
-    assert decoded.pixels.shape == (2001, 2501, 3)
+    decoded = decode(encoded(4002, 3002, kind, mode))
+    assert decoded.size == (4002, 3002)
+    assert decoded.pixels.shape == (1501, 2001, 3)
     assert (
         abs(decoded.pixels.astype(int) - decode(encoded(8, 8, kind, mode)).pixels[0, 0]).max() <= 2
     )  # WebP's rounding
