@@ -136,17 +136,24 @@ def test_images(data: Dataset, seed: int, chosen: Sequence[str]) -> pd.DataFrame
 
 
 def map_figures(
-    backbone: str, dataset: str, images: pd.DataFrame, found: Activations, layers: Layers, count: int
+    backbone: str,
+    dataset: str,
+    images: pd.DataFrame,
+    found: Activations,
+    layers: Layers,
+    words: Mapping[str, str],
+    count: int,
 ) -> list[Figure]:
     """Feature maps of the first ``images`` (image_id, label), those that kept them.
 
-    Where ``layers`` gives no channels, the ``count`` most active are shown. ``dataset`` as captions name it.
+    Where ``layers`` gives no channels, the ``count`` most active are shown. ``dataset`` as captions name it;
+    ``words``: where each layer is.
     """
     figures: list[Figure] = []
     for image, crop, maps in zip(images.to_dict("records"), found.crops, found.maps, strict=False):
         for rows in equally_long(layers, {name: len(each) for name, each in maps.items()}, count):
             name = f"maps-{len(figures) + 1:02d}"
-            figures.append(_map_figure(name, backbone, dataset, image, crop, maps, rows, count))
+            figures.append(_map_figure(name, backbone, dataset, image, crop, maps, rows, words, count))
     return figures
 
 
@@ -172,12 +179,13 @@ def _map_figure(
     crop: np.ndarray,
     maps: Mapping[str, torch.Tensor],
     layers: Layers,
+    words: Mapping[str, str],
     count: int,
 ) -> Figure:
     tiles = []
     for layer, named in layers.items():
         size = f"{maps[layer].shape[-1]}×{maps[layer].shape[-1]}×{len(maps[layer])}"
-        tiles.append(Tile(_resized(crop), [layer, size]))
+        tiles.append(Tile(_resized(crop), [words[layer], size, layer]))
         channels = named or most_active(maps[layer], count)
         for channel in channels:
             values = maps[layer][channel].clamp_min(0)
@@ -200,7 +208,7 @@ def _map_figure(
 
 
 def patch_figures(
-    backbone: str, dataset: str, found: Activations, layers: Layers, count: int
+    backbone: str, dataset: str, found: Activations, layers: Layers, words: Mapping[str, str], count: int
 ) -> list[Figure]:
     """For each layer the ``count`` patches with the highest activations of each of its channels.
 
@@ -220,7 +228,7 @@ def patch_figures(
         figures.append(
             Figure(
                 f"patches-{number:02d}",
-                f"What activates channels of {layer} in {backbone}",
+                f"What activates channels of {backbone}: {words[layer]} ({layer})",
                 f"Each row is one of the {NAMED if named else MOST_ACTIVE}, with "
                 f"the patches of {len(found.crops):,} test images of {dataset} where its activation is "
                 f"highest: the highest first, at most one patch per image. A patch is {side} pixels of the "
