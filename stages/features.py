@@ -20,7 +20,7 @@ from pets.dataset import Dataset
 from pets.engines.device import Device, resolve_device
 from pets.galleries import figures
 from pets.visualization.feature_maps import map_figures, patch_figures, record, test_images
-from pets.visualization.layers import choose_layers, with_maps
+from pets.visualization.layers import choose_layers, in_words, with_maps
 
 
 class Settings(Section):
@@ -57,8 +57,9 @@ def main(dataset: str, backbone: str) -> None:
 
     described = data.described()
     with atomic(Path("features", dataset, backbone)) as folder:
-        sheets = map_figures(backbone, described, images, found, layers, settings.channels)
-        sheets += patch_figures(backbone, described, found, layers, settings.patches)
+        words = {name: in_words(name, list(maps)) for name in layers}
+        sheets = map_figures(backbone, described, images, found, layers, words, settings.channels)
+        sheets += patch_figures(backbone, described, found, layers, words, settings.patches)
         figures.write(folder, sheets)
     print(f"{len(found.maps)} pictures through {', '.join(layers)}; patches from {len(files)} test images.")
 

@@ -29,30 +29,59 @@ for (const button of document.querySelectorAll("button.sort")) {
   });
 }
 
-// One of a data set's evaluations is shown: the chooser's, or the one that the address names.
-const choosers = [...document.querySelectorAll("form.chooser")];
-const key = (chooser) => [chooser.dataset.dataset, chooser.backbone.value, chooser.head.value].join("/");
-const show = (chooser) => {
-  for (const each of document.querySelectorAll("article.evaluation")) {
-    if (each.dataset.dataset === chooser.dataset.dataset) each.hidden = each.id !== key(chooser);
-  }
+// What a link or the address leads to unfolds, with all around it.
+const unfold = () => {
+  const target = document.querySelector(":target");
+  for (let at = target; (at = at?.closest("details")); at = at.parentElement) at.open = true;
+  target?.scrollIntoView();
 };
-const follow = () => {
-  const wanted = document.getElementById(decodeURIComponent(location.hash.slice(1)));
-  if (!wanted?.matches("article.evaluation")) return;
-  const chooser = choosers.find((each) => each.dataset.dataset === wanted.dataset.dataset);
-  [chooser.backbone.value, chooser.head.value] = wanted.id.slice(wanted.dataset.dataset.length + 1).split("/");
-  show(chooser);
-  chooser.scrollIntoView();
-};
-for (const chooser of choosers) {
-  chooser.hidden = false;
-  chooser.reset();
-  chooser.addEventListener("change", () => { show(chooser); history.replaceState(null, "", "#" + key(chooser)); });
-  show(chooser);
+addEventListener("load", unfold);
+addEventListener("hashchange", unfold);
+addEventListener("click", (event) => { if (event.target.closest("a[href^='#']")) setTimeout(unfold); });
+
+// The contents mark the part that is read: the innermost one a fifth of the window down.
+const contents = document.getElementById("contents");
+if (contents) {
+  const part = (link) => document.getElementById(decodeURIComponent(link.hash.slice(1)));
+  const links = new Map([...contents.querySelectorAll("a")].map((link) => [part(link), link]));
+  const seen = new Set();
+  const centre = () => {
+    contents.scrollTop = contents.querySelector("[aria-current]")?.offsetTop - contents.clientHeight / 2;
+  };
+  const watch = new IntersectionObserver((changes) => {
+    for (const { target, isIntersecting } of changes) seen[isIntersecting ? "add" : "delete"](target);
+    const current = [...links].findLast(([each]) => seen.has(each))?.[1];
+    if (!current) return;
+    for (const link of links.values()) link.ariaCurrent = link === current ? "true" : null;
+    document.querySelector(".here").textContent = current.textContent;
+    centre();
+  }, { rootMargin: "-20% 0px -80%" });
+  for (const each of links.keys()) watch.observe(each);
+  contents.addEventListener("toggle", centre);
+  contents.addEventListener("click", (event) => { if (event.target.closest("a")) contents.hidePopover(); });
 }
-addEventListener("hashchange", follow);
-follow();
+
+// A click or Enter enlarges a picture; Escape or a click anywhere closes it.
+const dialog = document.body.appendChild(document.createElement("dialog"));
+dialog.addEventListener("click", () => dialog.close());
+for (const picture of document.querySelectorAll("main img")) {
+  [picture.tabIndex, picture.role, picture.ariaHasPopup] = [0, "button", "dialog"];
+  const enlarge = () => {
+    const [large, caption, close] = ["img", "p", "button"].map((name) => document.createElement(name));
+    [large.src, large.alt] = [picture.currentSrc || picture.src, picture.alt];
+    [caption.textContent, caption.ariaHidden] = [picture.alt, "true"];
+    [close.textContent, close.className] = ["Close", "pill"];
+    dialog.ariaLabel = "Picture";
+    dialog.replaceChildren(large, caption, close);
+    dialog.showModal();
+  };
+  picture.addEventListener("click", enlarge);
+  picture.addEventListener("keydown", (event) => {
+    if (!["Enter", " "].includes(event.key)) return;
+    event.preventDefault();
+    enlarge();
+  });
+}
 
 // The confusion matrix describes the cell under the pointer, or the one chosen by the arrow keys.
 for (const matrix of document.querySelectorAll("svg.matrix")) {

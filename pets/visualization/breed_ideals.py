@@ -38,7 +38,7 @@ def targets(
 
 def sheet(backbone: str, head: FittedHead, dataset: str, method: Method, ideals: list[NamedIdeal]) -> Sheet:
     """The sheet of a head's ideals; ``dataset`` as captions name it."""
-    surrogate = " The head has no useful gradient, so the ascent follows its surrogate's."
+    surrogate = " The head has no useful gradient, so the ascent follows that of a smooth surrogate."
     title = f"Ideals of {backbone} with the {head.name} head"
     caption = (
         f"Activation maximization through the {head.name} head on {backbone}'s features, trained on "

@@ -113,11 +113,18 @@ def test_images(data: Dataset, seed: int, chosen: Sequence[str]) -> pd.DataFrame
 
 
 def map_figures(
-    backbone: str, dataset: str, images: pd.DataFrame, found: Activations, layers: Layers, count: int
+    backbone: str,
+    dataset: str,
+    images: pd.DataFrame,
+    found: Activations,
+    layers: Layers,
+    words: Mapping[str, str],
+    count: int,
 ) -> list[Figure]:
     """Feature maps of the first ``images`` (image_id, label), those that kept them.
 
-    Where ``layers`` gives no channels, the ``count`` most active are shown. ``dataset`` as captions name it.
+    Where ``layers`` gives no channels, the ``count`` most active are shown. ``dataset`` as captions name it;
+    ``words``: where each layer is.
     """
     figures: list[Figure] = []
     for image, crop, maps in zip(images.to_dict("records"), found.crops, found.maps, strict=False):
@@ -125,7 +132,7 @@ def map_figures(
             tiles = []
             for layer, named in rows.items():
                 channels = named or most_active(maps[layer], count)
-                tiles += _row(layer, crop, maps[layer], channels)
+                tiles += _row(layer, words[layer], crop, maps[layer], channels)
             which = (
                 f"the {NAMED}"
                 if named
@@ -159,9 +166,9 @@ def equally_long(
     return list(groups.values())
 
 
-def _row(layer: str, crop: np.ndarray, maps: torch.Tensor, channels: Sequence[int]) -> list[Tile]:
-    """The picture, and its maps [channels, side, side] in some channels."""
-    tiles = [Tile(_resized(crop), [layer, f"{maps.shape[-1]}×{maps.shape[-1]}×{len(maps)}"])]
+def _row(layer: str, words: str, crop: np.ndarray, maps: torch.Tensor, channels: Sequence[int]) -> list[Tile]:
+    """The picture, and its maps [channels, side, side] in some channels; ``words`` say where the layer is."""
+    tiles = [Tile(_resized(crop), [words, f"{maps.shape[-1]}×{maps.shape[-1]}×{len(maps)}", layer])]
     for channel in channels:
         values = maps[channel].clamp_min(0)
         values = values / values.max().clamp_min(1e-12)
@@ -170,7 +177,7 @@ def _row(layer: str, crop: np.ndarray, maps: torch.Tensor, channels: Sequence[in
 
 
 def patch_figures(
-    backbone: str, dataset: str, found: Activations, layers: Layers, count: int
+    backbone: str, dataset: str, found: Activations, layers: Layers, words: Mapping[str, str], count: int
 ) -> list[Figure]:
     """For each layer the ``count`` patches with the highest activations of each of its channels.
 
@@ -193,7 +200,7 @@ def patch_figures(
         figures.append(
             Figure(
                 f"patches-{number:02d}",
-                f"What activates channels of {layer} in {backbone}",
+                f"What activates channels of {backbone}: {words[layer]} ({layer})",
                 f"Each row is one of the {NAMED if named else MOST_ACTIVE}, with "
                 f"the patches of {len(found.crops):,} test images of {dataset} where its activation is "
                 f"highest: the highest first, at most one patch per image. A patch is {side} pixels of the "

@@ -17,7 +17,7 @@ from pets.classifier.classifier import Classifier
 from pets.galleries.figures import Figure, Tile, percent
 from pets.galleries.heatmap import overlay
 from pets.images.batches import batches
-from pets.visualization.layers import as_maps, recorded, with_maps
+from pets.visualization.layers import as_maps, in_words, recorded, with_maps
 
 BATCH = 8
 
@@ -105,15 +105,16 @@ def explain(classifier: Classifier, mistakes: pd.DataFrame, raw: Path) -> tuple[
 
 def figure(classifier: Classifier, backbone: str, dataset: str, layer: str, tiles: list[Tile]) -> Figure:
     """The figure of `explain`'s ``tiles``; ``dataset`` as captions name it."""
+    words = in_words(layer, list(with_maps(classifier.engine.network, classifier.preprocessing.crop)))
     caption = (
         "Grad-CAM (Selvaraju et al., 2017) on the most confident mistakes among the test images of "
-        f"{dataset}: the picture as the network sees it, then what raised the score (before softmax) of the "
-        f"predicted class, then of the true one, at the maps of {layer}. Yellow raised it most. Each map is "
-        "scaled to its own maximum; in one that is dark all over, nothing raised the score."
+        f"{dataset}: the picture as the network sees it, then what raised the score of the predicted class, "
+        f"then of the true one, at the maps of {layer} ({words}). Yellow raised it most. Each map is scaled "
+        "to its own maximum; in one that is dark all over, nothing raised the score."
     )
     if classifier.views > 1:
         caption += f" A map is of the one view shown; the probability is that of {classifier.views} views."
     if classifier.head.has_surrogate:
-        caption += " This head has no useful gradient, so the score explained is its surrogate's."
+        caption += " This head has no useful gradient, so the score is that of a smooth surrogate."
     title = f"Where {backbone} with the {classifier.head.name} head looked when it was wrong"
     return Figure("mistakes", title, caption, tiles, columns=6)

@@ -1,5 +1,6 @@
 """A network's layers by name, and their outputs."""
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
@@ -94,6 +95,25 @@ def _by_depth(names: Sequence[str]) -> list[list[str]]:
     """Names by their depth in the hierarchy, the highest first."""
     depths = sorted({name.count(".") for name in names})
     return [[name for name in names if name.count(".") == depth] for depth in depths]
+
+
+def in_words(name: str, layers: Sequence[str]) -> str:
+    """Where a layer is, without its name: "block 11 of 16, middle of the network".
+
+    ``layers``: the names of all layers, in order. A number in a name counts where all of its kind are
+    numbered, in a list or as blocks; what is in such a block is said to be in it.
+    """
+    third = ("beginning", "middle", "end")[3 * layers.index(name) // len(layers)]
+    parents = {each.rpartition(".")[0] for each in layers}
+    of = name
+    while of and not re.search(r"\d$" if of in parents else r"(^|\.)\d+$", of):
+        of = of.rpartition(".")[0]
+    alike = [each for each in layers if re.sub(r"\d+", "", each) == re.sub(r"\d+", "", of)]
+    if len(alike) < 2 or of not in alike:
+        return f"{third} of the network"
+    kind = "block" if of in parents else "layer"
+    inside = "in " if of != name else ""
+    return f"{inside}{kind} {alike.index(of) + 1} of {len(alike)}, {third} of the network"
 
 
 def choose_layers(

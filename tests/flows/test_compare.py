@@ -552,6 +552,8 @@ def test_the_page_shows_verdicts_and_pictures(tab: Page) -> None:
     assert tab.locator(".sheet img").count() > 10
     assert tab.locator("img").evaluate_all("all => all.filter(each => !each.naturalWidth).length") == 0
     assert tab.locator("img:not([alt]), img[alt=''], thead th:not([scope])").count() == 0
+    tab.locator(".sheet img").first.click()
+    assert tab.locator("dialog img").is_visible()
 
 
 def test_a_phone_scrolls_down_only(browser: Browser, site: Path) -> None:

@@ -418,6 +418,7 @@ CONTRASTS = """() => {
 
 
 def test_all_text_has_contrast_in_light_and_dark(page: Page) -> None:
+    page.locator("details").evaluate_all("all => all.forEach(each => { each.open = true; })")
     seen, low = page.evaluate(CONTRASTS)
     assert seen > 500
     assert low == []
@@ -464,25 +465,169 @@ def test_a_click_on_a_heading_sorts_best_first_and_a_second_reverses(page: Page)
         assert reverse == values[::-1]
 
 
-def test_the_chooser_shows_one_evaluation_of_each_data_set(page: Page) -> None:
-    def visible() -> list[str]:
-        return page.locator("article.evaluation").evaluate_all(
-            "all => all.filter(e => !e.hidden).map(e => e.id)"
-        )
+COMBINATIONS = [f"{dataset}/{b}/{h}" for dataset in ("pets", "sample") for b in BACKBONES for h in HEADS]
+OPEN = "all => all.filter(each => each.open).map(each => each.id)"
+IN_SIGHT = """each => {
+  const box = each.getBoundingClientRect();
+  return box.top >= 0 && box.bottom <= innerHeight && each.checkVisibility();
+}"""
 
-    assert visible() == ["pets/resnet18/linear", "sample/resnet18/linear"]
-    page.locator("form[data-dataset=pets]").get_by_text("knn").click()
-    assert visible() == ["pets/resnet18/knn", "sample/resnet18/linear"]
-    page.locator("table.headline[data-dataset=sample] a").last.click()
-    page.wait_for_function("location.hash === '#sample/efficientnet_lite0/knn'")
-    assert visible() == ["pets/resnet18/knn", "sample/efficientnet_lite0/knn"]
+
+def opened(page: Page) -> list[str]:
+    """The combinations that are unfolded."""
+    ids: list[str] = page.locator("details.evaluation").evaluate_all(OPEN)
+    return ids
+
+
+def test_the_combination_chosen_on_validation_is_open_and_each_says_what_it_is(page: Page) -> None:
+    assert opened(page) == ["pets/efficientnet_lite0/linear", "sample/efficientnet_lite0/linear"]
+    for key in COMBINATIONS:
+        dataset, backbone, head = key.split("/")
+        summary = page.locator(f"details[id='{key}'] > summary")
+        row = page.locator(
+            f"table.headline[data-dataset={dataset}] tr", has=page.locator(f"a[href='#{key}']")
+        )
+        top1 = row.locator("[data-metric$='breed.top1'] .value").inner_text().split()[0]
+        assert re.sub(r"\s+", " ", summary.inner_text()).startswith(f"{backbone} with {head} Top-1 {top1}%")
+        assert ("chosen on validation" in summary.inner_text()) == (key in opened(page))
+
+
+def test_the_contents_lead_everywhere_stay_in_sight_and_mark_what_is_read(page: Page) -> None:
+    links = page.locator("#contents a")
+    hashes = links.evaluate_all("all => all.map(each => each.hash.slice(1))")
+    sections = page.locator("main > section").evaluate_all("all => all.map(each => each.id)")
+    assert sections[0] == "summary"
+    assert set(hashes) == {*sections, *COMBINATIONS}
+    current = page.locator("#contents [aria-current=true]")
+    assert current.get_attribute("href") == "#summary"
+    for link in links.all():
+        link.click()
+        place = str(link.get_attribute("href"))
+        page.wait_for_function(
+            "at => document.querySelector('#contents [aria-current]').hash === at", arg=place
+        )
+        assert current.count() == 1
+        assert page.locator("#contents").evaluate(IN_SIGHT)
+        assert page.locator(f"[id='{place[1:]}'] :is(h1, h2, h4)").first.evaluate(IN_SIGHT)
+    assert set(opened(page)) == set(COMBINATIONS)
+
+
+def test_a_link_unfolds_what_it_leads_to_each_time(page: Page) -> None:
+    key = "pets/resnet18/knn"
+    folded = page.locator(f"details[id='{key}']")
+    for _ in range(2):
+        page.locator(f"table.headline a[href='#{key}']").click()
+        page.wait_for_function("id => document.getElementById(id).open", arg=key)
+        folded.locator("summary").first.click()
+        assert key not in opened(page)
+    page.evaluate("location.hash = 'sample/resnet18/linear'")
+    page.wait_for_function("() => document.getElementById('sample/resnet18/linear').open")
     page.reload()
-    assert visible() == ["pets/resnet18/linear", "sample/efficientnet_lite0/knn"]
+    assert set(opened(page)) >= {"pets/efficientnet_lite0/linear", "sample/resnet18/linear"}
+    folded.locator("figure.attack").first.evaluate(
+        "each => { each.id = 'inside'; location.hash = 'inside'; }"
+    )
+    page.wait_for_function("id => document.getElementById(id).open", arg=key)
+    page.wait_for_function(
+        "() => Math.abs(document.getElementById('inside').getBoundingClientRect().top) < 100"
+    )
+
+
+def test_a_picture_enlarges_by_click_and_by_keyboard_alone(page: Page) -> None:
+    dialog = page.locator("dialog")
+    picture = page.locator("details.evaluation[open] .sheet img").first
+    alt, small = picture.get_attribute("alt"), picture.bounding_box()
+    page.locator("details.evaluation[open] .sheet .confidence").first.click(force=True)  # lies on the picture
+    assert dialog.get_by_alt_text(str(alt), exact=True).is_visible()
+    large = dialog.locator("img").bounding_box()
+    assert small is not None
+    assert large is not None
+    assert large["width"] > 2 * small["width"]
+    assert dialog.evaluate(IN_SIGHT)
+    dialog.locator("img").click()
+    assert not dialog.is_visible()
+    second = page.locator("details.evaluation[open] .sheet img").nth(1)
+    for key in ("Enter", "Space"):
+        picture.focus()
+        page.keyboard.press("Tab")
+        assert second.evaluate("each => each === document.activeElement && each.matches(':focus-visible')")
+        assert second.evaluate("each => getComputedStyle(each).outlineStyle") == "solid"
+        page.keyboard.press(key)
+        assert dialog.locator("img").get_attribute("alt") == second.get_attribute("alt")
+        page.keyboard.press("Escape")
+        assert not dialog.is_visible()
+        assert second.evaluate("each => each === document.activeElement")
+    page.keyboard.press("Enter")
+    page.keyboard.press("Enter")  # its button has the focus
+    assert not dialog.is_visible()
+
+
+def test_everything_is_printed(page: Page) -> None:
+    page.emulate_media(media="print")
+    hidden = "all => all.filter(each => !each.checkVisibility()).map(each => each.outerHTML.slice(0, 80))"
+    assert page.locator("main :is(figure, img, svg, table, li)").evaluate_all(hidden) == []
+    assert not page.locator("#contents").is_visible()
+
+
+@pytest.fixture
+def phone(browser: Browser) -> Iterator[Page]:
+    context = browser.new_context(viewport={"width": 390, "height": 844}, has_touch=True)
+    yield context.new_page()
+    context.close()
+
+
+def test_a_phone_has_the_contents_in_a_menu(phone: Page, site: Path) -> None:
+    phone.set_viewport_size({"width": 390, "height": 400})  # the menu is longer
+    phone.goto((site / "reports/index.html").as_uri())
+    contents, button = phone.locator("#contents"), phone.get_by_role("button", name="Contents")
+    phone.evaluate("document.getElementById('sources').scrollIntoView({ behavior: 'instant' })")
+    assert button.evaluate(IN_SIGHT)
+    assert not contents.is_visible()
+    button.tap()
+    phone.wait_for_function(f"() => ({IN_SIGHT})(document.querySelector('#contents [href=\"#sources\"]'))")
+    contents.locator("a[href='#sample/resnet18/knn']").tap()
+    phone.wait_for_function("() => document.querySelector('.here').textContent === 'resnet18 with knn'")
+    assert not contents.is_visible()
+    assert "sample/resnet18/knn" in opened(phone)
+    heading = """document.getElementById("sample/resnet18/knn").querySelector("h4")"""
+    phone.wait_for_function(f"() => ({IN_SIGHT})({heading})")
+    button.focus()
+    phone.keyboard.press("Enter")
+    assert contents.is_visible()
+    phone.keyboard.press("Escape")
+    assert not contents.is_visible()
+
+
+@pytest.mark.parametrize("heads", [("linear",), HEADS])
+@pytest.mark.parametrize("name", [f"a/{NASTY}%41 #?&\"'", "long" * 30])
+def test_any_name_and_number_of_combinations(
+    phone: Page, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, heads: tuple[str, ...]
+) -> None:
+    make_run(tmp_path, {name: breeds()})
+    run = {"datasets": [name], "backbones": ["resnet18"], "heads": heads}
+    (tmp_path / "params.yaml").write_text(json.dumps({"datasets": {name: {}}, "run": run}))
+    monkeypatch.chdir(tmp_path)
+    report.main()
+    phone.goto((tmp_path / "reports/index.html").as_uri())
+    assert phone.title() == f"Which breed? Transfer learning on {name}"
+    assert opened(phone) == [f"{name}/resnet18/linear"]
+    assert phone.locator(".tag").count() == (2 if len(heads) > 1 else 0)
+    phone.locator("#contents").evaluate("each => each.showPopover()")
+    assert phone.locator("#contents p").all_inner_texts() == [name, "resnet18"]
+    phone.locator("#contents a.part").last.tap()
+    key = f"{name}/resnet18/{heads[-1]}"
+    phone.wait_for_function("id => document.getElementById(id).open", arg=key)
+    phone.wait_for_function(
+        "at => document.querySelector('.here').textContent === at", arg=f"resnet18 with {heads[-1]}"
+    )
+    phone.reload()
+    assert key in opened(phone)
+    assert phone.evaluate("document.documentElement.scrollWidth") == 390
 
 
 def test_the_matrix_describes_the_cell_under_the_pointer_and_the_arrow_keys(page: Page) -> None:
-    article = page.locator("article.evaluation:visible").first
-    readout, matrix = article.locator(".readout"), article.locator("svg.matrix")
+    combination = page.locator("details.evaluation[open]").first
+    readout, matrix = combination.locator(".readout"), combination.locator("svg.matrix")
     cell = matrix.locator("rect.miss").first
     cell.hover()
     assert readout.inner_text() == cell.locator("title").text_content()
@@ -511,7 +656,7 @@ def test_pictures_have_alternative_texts_and_headings_have_scopes(page: Page) ->
       }
       return failed;
     }"""
-    assert page.locator("article.evaluation:visible img").evaluate_all(undecodable) == []
+    assert page.locator("details.evaluation[open] img").evaluate_all(undecodable) == []
 
 
 def test_commit_and_times_are_shown_where_run_js_has_the_page(page: Page, site: Path) -> None:
@@ -566,7 +711,12 @@ def test_without_scripts_every_evaluation_is_there(browser: Browser, site: Path)
     context = browser.new_context(java_script_enabled=False)
     tab = context.new_page()
     tab.goto((site / "reports/index.html").as_uri())
-    assert tab.locator("article.evaluation:visible").count() == 2 * len(BACKBONES) * len(HEADS)
+    assert tab.locator("details.evaluation:visible").count() == len(COMBINATIONS)
+    tab.locator("[id='pets/resnet18/knn'] > summary").click()
+    assert tab.locator("[id='pets/resnet18/knn'] figure.classes").is_visible()
+    tab.set_viewport_size({"width": 390, "height": 844})
+    tab.get_by_role("button", name="Contents").click()
+    assert tab.locator("#contents a").first.is_visible()
     assert "run.js" in tab.locator("#times").inner_text()
     assert not tab.locator("#run").is_visible()
     context.close()

@@ -68,13 +68,18 @@ def test_named_images_layers_and_channels_are_shown(workspace: Path) -> None:
     features.main("sample", BACKBONE)
     maps = [each for each in figures("sample") if each["name"].startswith("maps")]
     assert [each["title"].rpartition(" ")[2] for each in maps] == ["c", "c", "a", "a"]
-    assert rows(maps[0]) == [["network._blocks.2", "3", "17"], ["network._blocks.4", "1", "30"]]
+    assert rows(maps[0]) == [
+        ["block 3 of 16, beginning of the network", "3", "17"],
+        ["block 5 of 16, beginning of the network", "1", "30"],
+    ]
+    assert maps[0]["tiles"][0]["lines"][1:] == ["56×56×24", "network._blocks.2"]
     assert "the channels named in params.yaml" in maps[0]["caption"]
     (most_active,) = rows(maps[1])
-    assert (most_active[0], len(most_active)) == ("network._bn0", 9)
+    assert (most_active[0], len(most_active)) == ("beginning of the network", 9)
     assert "the 8 channels with the highest mean" in maps[1]["caption"]
     patches = [each for each in figures("sample") if each["name"].startswith("patches")]
     assert [row[0] for row in rows(patches[0])] == ["channel 3", "channel 17"]
+    assert patches[0]["title"].endswith(": block 3 of 16, beginning of the network (network._blocks.2)")
     assert "channels named in params.yaml" in patches[0]["caption"]
     assert "channels most active in the images with feature maps" in patches[2]["caption"]
 

@@ -10,7 +10,7 @@ from torch import nn
 from torch.nn import functional
 
 from pets.classifier.classifier import Classifier
-from pets.visualization.gradcam import explain, gradcam, target_layer
+from pets.visualization.gradcam import explain, figure, gradcam, target_layer
 from tests.classifier.tiny import tiny_classifier
 from tests.visualization.transformers import swin, vision_transformer
 
@@ -97,3 +97,9 @@ def test_a_map_depends_on_its_own_class_alone(tmp_path: Path) -> None:
     (_, one), (_, other) = (explain(with_weights_times(factor), mistakes, tmp_path) for factor in (1.0, -3.0))
     assert np.array_equal(one[1].picture, other[1].picture)  # for the first class
     assert not np.array_equal(one[2].picture, other[2].picture)  # for one of the others
+
+
+def test_the_caption_says_in_words_where_the_maps_are(tmp_path: Path) -> None:
+    classifier = with_weights_times(1.0)
+    layer = target_layer(classifier.engine.network, classifier.preprocessing.crop)
+    assert f"at the maps of {layer} (layer " in figure(classifier, "tiny", "sample", layer, []).caption

@@ -13,7 +13,7 @@ from pets.backbones.build import build
 from pets.core.errors import UserError
 from pets.images.preprocessing import Preprocessing
 from pets.visualization.feature_maps import most_active, patch, patch_figures, record
-from pets.visualization.layers import as_maps, choose_layers, recorded, representative, with_maps
+from pets.visualization.layers import as_maps, choose_layers, in_words, recorded, representative, with_maps
 from tests.visualization.transformers import swin, vision_transformer
 
 
@@ -30,6 +30,27 @@ def test_one_layer_of_each_size(name: str, layers: list[str]) -> None:
     maps = with_maps(network, 224)
     assert representative(maps) == layers
     assert [maps[layer][1] for layer in layers] == [112, 56, 28, 14, 7]
+
+
+@pytest.mark.parametrize(
+    ("network", "name", "words"),
+    [
+        ("resnet18", "relu", "beginning of the network"),
+        ("resnet18", "layer3", "block 3 of 4, end of the network"),
+        ("resnet18", "layer3.0", "block 5 of 8, middle of the network"),
+        ("resnet18", "layer3.0.conv2", "in block 5 of 8, middle of the network"),
+        ("mobilenet_v2", "features.6", "block 7 of 19, middle of the network"),
+        ("mobilenet_v2", "features", "end of the network"),
+        ("vgg11", "features.10", "layer 11 of 21, middle of the network"),
+        ("densenet121", "features.relu0", "beginning of the network"),
+        ("vit", "encoder.layers.encoder_layer_3.ln_1", "in block 4 of 4, end of the network"),
+    ],
+)
+def test_words_say_where_a_layer_is(network: str, name: str, words: str) -> None:
+    """As counted in that network; the normalization and the activation of a stem are not blocks."""
+    vit = network == "vit"
+    modules = vision_transformer() if vit else torchvision.models.get_model(network, weights=None).eval()
+    assert in_words(name, list(with_maps(modules, 32 if vit else 224))) == words
 
 
 def test_a_shared_activation_is_where_it_was_used_last() -> None:
@@ -127,7 +148,7 @@ def test_the_first_patch_is_where_the_activation_is_highest(tmp_path: Path) -> N
     values, positions = found.highest["0"]
     assert values.shape == (20, 3)
     assert [divmod(int(positions[picture, 0]), 64) for picture in (3, 17)] == [(40, 30), (9, 50)]
-    (figure,) = patch_figures("network", "noise", found, {"0": [0]}, 2)
+    (figure,) = patch_figures("network", "noise", found, {"0": [0]}, {"0": "layer 1 of 1"}, 2)
     for tile, picture, row, column in zip(figure.tiles, (17, 3), (9, 40), (50, 30), strict=True):
         cut = Image.fromarray(patch(pixels[picture], row, column, 64, 24)).resize(
             (112, 112), Image.Resampling.BICUBIC
