@@ -22,17 +22,22 @@ def atomic(path: Path) -> Iterator[Path]:
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
         yield temporary
-        if temporary.is_dir() and path.exists():
-            # A folder can't be replaced in one call; between these two the old one has another name.
-            aside = path.with_name(f".{path.name}.old")
-            remove(aside)
-            path.rename(aside)
-            temporary.rename(path)
-            remove(aside)
-        else:
-            temporary.replace(path)
+        replace(temporary, path)
     finally:
         remove(temporary)
+
+
+def replace(temporary: Path, path: Path) -> None:
+    """Rename ``temporary`` to ``path``, which it replaces."""
+    if temporary.is_dir() and path.exists():
+        # A folder can't be replaced in one call; between these two the old one has another name.
+        aside = path.with_name(f".{path.name}.old")
+        remove(aside)
+        path.rename(aside)
+        temporary.rename(path)
+        remove(aside)
+    else:
+        temporary.replace(path)
 
 
 def remove(path: Path) -> None:
