@@ -4,6 +4,7 @@ Nothing here changes a stage's outputs, so no stage depends on this module in dv
 """
 
 import argparse
+import errno
 import inspect
 import os
 import resource
@@ -16,6 +17,7 @@ from pets.core.errors import TemporaryError, UserError
 from pets.core.files import write_json
 
 TIMINGS = Path(".timings")  # not a DVC output: times differ from run to run, and results must not
+FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}  # the disk, the user's quota, or the limit on a file's size
 FLOW = "PETS_FLOW_WORKSPACE"  # set by the Prefect flow, which restores the outputs of a stage that fails
 
 
@@ -41,6 +43,11 @@ def run_stage(main: Callable[..., None]) -> None:
     except KeyboardInterrupt:
         sys.exit(f"{stage}: stopped{_earlier_outputs() or '; earlier outputs are untouched'}")
     except Exception as error:
+        if isinstance(error, OSError) and error.errno in FULL:
+            where = error.filename or Path.cwd()
+            sys.exit(
+                f"{stage}: the disk is full at {where}; free some space and run again.{_earlier_outputs()}"
+            )
         if hint := _earlier_outputs():
             error.add_note(hint.strip())  # Python prints it below the traceback
         raise

@@ -2,8 +2,8 @@
 
 A folder holds, for each shard, ``<shard>.npy`` [images, dimensions] and ``<shard>.parquet`` (image_id and
 the sha256 of the image's bytes, row by row); ``shards.json``, the shards' checksums; ``metadata.json``, which
-says what made the vectors; and ``reference.npy`` [devices, pictures, dimensions], the features of fixed pictures
-(`pets.embeddings.reference`) on each of the metadata's devices.
+says what made the vectors; and ``reference.npy`` [devices, pictures, dimensions], the features of fixed
+pictures (`pets.embeddings.reference`) on each of the metadata's devices.
 
 A vector is computed once for each image's bytes, as long as the recipe (weights, preprocessing, precision
 ...) is the same and the present code gives the fixed pictures the features that are stored. Otherwise every

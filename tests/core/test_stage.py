@@ -25,6 +25,7 @@ stages:
 """
 WORK = '''
 """A stage whose only argument says how it ends."""
+import resource
 import time
 from pathlib import Path
 
@@ -40,6 +41,9 @@ def main(mode: str) -> None:
         (folder / "file").write_text(mode)
         if mode == "error":
             raise UserError("the disk is full; make room.")
+        if mode == "full":
+            resource.setrlimit(resource.RLIMIT_FSIZE, (3, 3))
+            (folder / "large").write_text("more than three bytes")
         if mode == "network":
             raise TemporaryError("no network.")
         if mode == "bug":
@@ -135,7 +139,12 @@ class TestRunByHand:
         assert project.run("python", "work.py", "error", fails=True) == "work: the disk is full; make room.\n"
         assert project.outputs() == GOOD
 
-    @pytest.mark.parametrize(("mode", "status"), [("error", 1), ("network", os.EX_TEMPFAIL)])
+    def test_a_full_disk_is_one_line_and_leaves_nothing(self, project: Project) -> None:
+        output = project.run("python", "work.py", "full", fails=True)
+        assert output == f"work: the disk is full at {project.path}; free some space and run again.\n"
+        assert project.outputs() == GOOD
+
+    @pytest.mark.parametrize(("mode", "status"), [("error", 1), ("full", 1), ("network", os.EX_TEMPFAIL)])
     def test_its_exit_status_says_whether_to_try_again(
         self, project: Project, mode: str, status: int
     ) -> None:

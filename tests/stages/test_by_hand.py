@@ -50,7 +50,7 @@ def test_every_stage_leaves_the_cache_as_it_was(sample: Workspace) -> None:
     assert {each.split()[0].removeprefix("stages.") for each in todo} == {
         each.stem for each in (sample.path / "stages").glob("[a-z]*.py") if each.stem != "params"
     }
-    embeddings = sample.path / "data/sample/embeddings" / BACKBONE / "vectors.npy"
+    embeddings = sample.path / "data/sample/embeddings" / BACKBONE / "shards.json"
     before = embeddings.read_bytes()
     sample.run("python", "-c", RUN, *todo)
     assert embeddings.read_bytes() != before
