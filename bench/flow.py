@@ -20,8 +20,9 @@ from pathlib import Path
 import httpx
 
 from bench.table import row, seconds
+from bench.workspace import ROOT, clone, commit
 
-ROOT = Path(__file__).parent.parent
+SMALL = "datasets.sample.per_breed=6", "datasets.sample.size=128"
 PAUSE = 6  # seconds that each of the waiting stages waits
 WAITING = 4  # of them, with nothing between them
 
@@ -38,12 +39,13 @@ def main() -> None:
         environment.pop("PREFECT_API_URL", None)
         waiting, sample = Path(folder, "waiting"), Path(folder, "sample")
         _make_waiting(waiting)
-        _make_sample(sample)
+        changes = "run.backbones=[efficientnet_lite0, efficientnet_lite1]", "run.heads=[linear, knn]"
+        clone(sample, "run.datasets=[sample]", *changes, *SMALL)
         _both(f"{WAITING} stages that wait {PAUSE} s, own server", waiting, environment, "last")
         with _server(environment) as address:
             environment["PREFECT_API_URL"] = address
             _both(f"{WAITING} stages that wait {PAUSE} s, a server", waiting, environment, "last")
-            _both("drawn sample, 2 backbones x 2 heads, a server", sample, environment, "evaluate")
+            _both("synthetic sample, 2 backbones x 2 heads, a server", sample, environment, "evaluate")
 
 
 def _both(what: str, workspace: Path, environment: dict[str, str], target: str) -> None:
@@ -116,25 +118,7 @@ def _make_waiting(workspace: Path) -> None:
     _commit(workspace)
 
 
-def _make_sample(workspace: Path) -> None:
-    workspace.mkdir()
-    for name in ("flows", "pets", "stages"):
-        shutil.copytree(ROOT / name, workspace / name, ignore=shutil.ignore_patterns("__pycache__"))
-    for name in ("params.yaml", "dvc.yaml", ".gitignore"):
-        shutil.copy(ROOT / name, workspace)
-    changes = [
-        "run.datasets=[sample]",
-        "run.backbones=[efficientnet_lite0, efficientnet_lite1]",
-        "run.heads=[linear, knn]",
-        "datasets.sample.per_breed=6",
-        "datasets.sample.size=128",
-    ]
-    subprocess.run([sys.executable, "-m", "stages.params", *changes], cwd=workspace, check=True)
-    _commit(workspace)
-
-
 def _commit(workspace: Path) -> None:
     shutil.copytree(ROOT / ".dvc", workspace / ".dvc", ignore=shutil.ignore_patterns("cache", "tmp"))
-    author = ["-c", "user.name=bench", "-c", "user.email=bench@localhost"]
-    for command in (["init", "-q"], ["add", "-A"], [*author, "commit", "-qm", "bench"]):
-        subprocess.run(["git", *command], cwd=workspace, check=True)
+    subprocess.run(["git", "init", "-q"], cwd=workspace, check=True)
+    commit(workspace)

@@ -2,7 +2,6 @@
 
 import hashlib
 import os
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -12,7 +11,8 @@ from pathlib import Path
 
 import psutil
 
-ROOT = Path(__file__).parent.parent
+from bench.workspace import ROOT, clone, set_params
+
 PETS = ROOT.parent / "shared" / "data" / "oxford-iiit-pet-128px"
 
 
@@ -20,35 +20,19 @@ def main() -> None:
     if not PETS.is_dir():
         print("pipeline: skipped, it needs ../shared/data/oxford-iiit-pet-128px")
         return
+    files = {name: PETS / f"{name}.tar.gz" for name in ("images", "annotations")}
+    archives = []
+    for name, file in files.items():
+        md5 = hashlib.md5(file.read_bytes()).hexdigest()
+        archives += [f"datasets.oxford-iiit-pet.{name}.{each}" for each in (f"url={file}", f"md5={md5}")]
     with tempfile.TemporaryDirectory() as folder:
-        workspace = Path(folder)
-        for name in ("pets", "stages", ".dvc"):
-            shutil.copytree(
-                ROOT / name, workspace / name, ignore=shutil.ignore_patterns("cache", "tmp", "__pycache__")
-            )
-        for name in ("params.yaml", "dvc.yaml", ".gitignore"):
-            shutil.copy(ROOT / name, workspace)
-        subprocess.run(["git", "init", "-q"], cwd=workspace, check=True)
-        _set(workspace, "run.backbones=[efficientnet_lite0]", "run.heads=[linear]")
-        for name in ("images", "annotations"):
-            file = PETS / f"{name}.tar.gz"
-            md5 = hashlib.md5(file.read_bytes()).hexdigest()
-            _set(
-                workspace,
-                *(
-                    f"datasets.oxford-iiit-pet.{name}.{key}={value}"
-                    for key, value in (("url", file), ("md5", md5))
-                ),
-            )
+        workspace = Path(folder, "pets")
+        clone(workspace, "run.backbones=[efficientnet_lite0]", "run.heads=[linear]", *archives)
         _report("dvc repro, 7,349 images, archives to evaluation", workspace, "evaluate")
         _report("dvc repro again, nothing changed", workspace, "evaluate")
-        _set(workspace, "train.linear.penalties=[0.01, 0.1]")
+        set_params(workspace, "train.linear.penalties=[0.01, 0.1]")
         _report("dvc repro, other penalties", workspace, "evaluate")
         _report("dvc repro, the galleries and the report", workspace)
-
-
-def _set(workspace: Path, *assignments: str) -> None:
-    subprocess.run([sys.executable, "-m", "stages.params", *assignments], cwd=workspace, check=True)
 
 
 def _report(what: str, workspace: Path, *targets: str) -> None:

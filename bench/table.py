@@ -1,4 +1,4 @@
-"""A row of the table: medians of pairs run in turn, so that a machine's mood hits both sides alike."""
+"""A row of the table: medians of pairs run in turn, so that other load slows both sides alike."""
 
 import statistics
 import time

@@ -17,6 +17,7 @@ import sys
 import time
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
+from functools import partial
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import Annotated, Any
@@ -166,7 +167,7 @@ def _run_stages(
                     needed: list[Any] = [allow_failure(futures[each]) for each in upstream]
                     named = run_stage.with_options(name=name, task_run_name=name)
                     futures[name] = named.submit(name, work, wait_for=needed, return_state=False)
-                    futures[name].add_done_callback(_put_into(ended, name))
+                    futures[name].add_done_callback(partial(_end, ended, name))
             name = _next(ended, cancelled)
             done.add(name)
             state = futures[name].state
@@ -179,8 +180,8 @@ def _run_stages(
     return {name: work.outcomes[name] for name in graph.stages}
 
 
-def _put_into(ended: "SimpleQueue[str]", name: str) -> Callable[[PrefectFuture[Any]], None]:
-    return lambda _: ended.put(name)
+def _end(ended: "SimpleQueue[str]", name: str, _: PrefectFuture[Any]) -> None:
+    ended.put(name)
 
 
 def _next(ended: "SimpleQueue[str]", cancelled: Cancellation) -> str:
@@ -278,32 +279,15 @@ def main(words: list[str]) -> int:
         prog="python -m flows.pipeline",
         description="Run the pipeline of dvc.yaml as a Prefect flow, independent stages at the same time.",
     )
-    parser.add_argument("targets", nargs="*", help="stages, run with all that they depend on (default: all)")
-    parser.add_argument(
-        "--plan", action="store_true", help="print what would run, and why, without running it"
-    )
-    parser.add_argument("--force", action="store_true", help="run stages that have not changed, too")
-    parser.add_argument(
-        "--set",
-        action="append",
-        default=[],
-        metavar="KEY=VALUE",
-        dest="changes",
-        help="change params.yaml first, and leave it changed: run.heads=[linear]",
-    )
-    parser.add_argument(
-        "--jobs",
-        type=int,
-        default=2,
-        metavar="N",
-        help="number of stages that run at the same time (default 2)",
-    )
-    parser.add_argument(
-        "--push", action="store_true", help="run dvc push afterwards if a remote is configured"
-    )
-    parser.add_argument(
-        "--commit-to", metavar="BRANCH", help="commit dvc.lock and the metrics on this branch afterwards"
-    )
+    add = parser.add_argument
+    add("targets", nargs="*", help="stages, run with all that they depend on (default: all)")
+    add("--plan", action="store_true", help="print what would run, and why, without running it")
+    add("--force", action="store_true", help="run stages that have not changed, too")
+    change = "change params.yaml first, and leave it changed: run.heads=[linear]"
+    add("--set", action="append", default=[], metavar="KEY=VALUE", dest="changes", help=change)
+    add("--jobs", type=int, default=2, metavar="N", help="stages that run at the same time (default 2)")
+    add("--push", action="store_true", help="run dvc push afterwards if a remote is configured")
+    add("--commit-to", metavar="BRANCH", help="commit dvc.lock and the metrics on this branch afterwards")
     arguments = parser.parse_args(words)
     if arguments.jobs < 1:
         parser.error("--jobs must be at least 1")
@@ -320,15 +304,8 @@ def main(words: list[str]) -> int:
     except KeyboardInterrupt:
         return 130
     try:
-        state = pipeline(
-            arguments.targets,
-            arguments.force,
-            changes,
-            arguments.jobs,
-            arguments.push,
-            arguments.commit_to,
-            return_state=True,
-        )
+        options = arguments.jobs, arguments.push, arguments.commit_to
+        state = pipeline(arguments.targets, arguments.force, changes, *options, return_state=True)
     except KeyboardInterrupt:
         print("pipeline: stopped; the outputs of the stages that were running are unchanged", file=sys.stderr)
         return 130

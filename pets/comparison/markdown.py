@@ -3,21 +3,13 @@
 import html
 import re
 
-from pets.comparison.result import (
-    Comparison,
-    Pair,
-    correction,
-    difference,
-    interval,
-    movement,
-    p_value,
-    signed,
-    value,
-)
+from pets.comparison.result import Comparison, Pair, correction, interval, movement, p_value, signed
 from pets.comparison.verdicts import BETTER, CHANCE, WORSE
+from pets.report.summary import table
 
 MOVED = 10  # classes named
 NAMED = 40  # gained and lost images named
+METRICS = ["%, NLL in nats", "OLD", "NEW", "NEW − OLD", "95% interval"]  # the headings of their table
 MARKS = {BETTER: "▲ better", WORSE: "▼ worse", CHANCE: CHANCE}
 
 
@@ -33,14 +25,15 @@ def render(comparison: Comparison) -> str:
     for pair in comparison.pairs:
         parts += [f"### {plain(pair.title)}", " ".join(map(plain, pair.remarks))]
         if not pair.same:
-            parts += [plain(movement(pair, MOVED)), _folded("All metrics", _metrics(pair))]
+            metrics = table(METRICS, [list(map(plain, row.cells)) for row in pair.rows])
+            parts += [plain(movement(pair, MOVED)), _folded("All metrics", metrics)]
             parts += _images(pair)
     for revision, alone in ((comparison.old, comparison.only_old), (comparison.new, comparison.only_new)):
         if alone:
             parts.append(f"Only in {plain(revision)}: {', '.join(plain(str(each)) for each in alone)}.")
     if comparison.params:
         rows = [[plain(str(each)) for each in change] for change in comparison.params]
-        parts += ["### Parameters that changed", _table(["Parameter", "OLD", "NEW"], rows, first=3)]
+        parts += ["### Parameters that changed", table(["Parameter", "OLD", "NEW"], rows, first=3)]
     return "\n\n".join(filter(None, parts)) + "\n"
 
 
@@ -61,21 +54,7 @@ def _tests(comparison: Comparison) -> str:
         for test in pair.tests
     ]
     numbers = ["OLD", "NEW", "NEW − OLD", "95% interval", "p", "corrected"]
-    return _table(["Combination", "%, NLL in nats", "Verdict", *numbers], rows, first=3)
-
-
-def _metrics(pair: Pair) -> str:
-    rows = [
-        [
-            plain(row.metric.name),
-            value(row.metric, row.old),
-            value(row.metric, row.new),
-            difference(row),
-            interval(row.metric, row.interval) if row.interval else "",
-        ]
-        for row in pair.rows
-    ]
-    return _table(["%, NLL in nats", "OLD", "NEW", "NEW − OLD", "95% interval"], rows)
+    return table(["Combination", "%, NLL in nats", "Verdict", *numbers], rows, first=3)
 
 
 def _images(pair: Pair) -> list[str]:
@@ -88,12 +67,6 @@ def _images(pair: Pair) -> list[str]:
             more = f" and {len(images) - NAMED} more" if len(images) > NAMED else ""
             folded.append(_folded(f"{len(images)} images {name}", ids + more))
     return folded
-
-
-def _table(headings: list[str], rows: list[list[str]], first: int = 1) -> str:
-    """A table; the columns from ``first`` on are numbers, aligned to the right."""
-    aligned = ["---:" if i >= first else "---" for i in range(len(headings))]
-    return "\n".join(f"| {' | '.join(row)} |" for row in [headings, aligned, *rows])
 
 
 def _folded(title: str, content: str) -> str:

@@ -1,26 +1,15 @@
 """A comparison as a page: one HTML file that opens offline, in the style of the report."""
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from markupsafe import Markup
 
+from pets.comparison import result
 from pets.comparison.build import PICTURES
-from pets.comparison.result import (
-    Comparison,
-    Pair,
-    correction,
-    count,
-    difference,
-    interval,
-    p_value,
-    signed,
-    unit,
-    value,
-)
+from pets.comparison.result import Comparison, Pair
 from pets.comparison.verdicts import BETTER, WORSE, Test
-from pets.report.charts import Axis, axis_around, tag
+from pets.report.charts import Axis, axis_around, axis_track, interval_track, tag, track
 from pets.report.evaluation import display_name, plural
 from pets.report.templates import render_page
 
@@ -36,20 +25,12 @@ class Forest(NamedTuple):
 
     def track(self, test: Test) -> Markup:
         """A dot with its interval, and a line at zero."""
-        low, high = test.interval
-        return tag(
-            "svg",
-            *_grid(self.axis),
-            tag("line", class_="whisker", x1=self.axis.at(low), x2=self.axis.at(high), y1="50%", y2="50%"),
-            tag("circle", class_="dot", cx=self.axis.at(test.difference), cy="50%", r=5.5),
-            class_="track",
-            aria_hidden="true",
-        )
+        return interval_track(test.difference, test.interval, self.axis)
 
     def numbers(self) -> Markup:
         """The numbers of the axis, for the last row."""
         scale = 100 if self.unit == "points" else 1
-        return _numbers(self.axis, lambda tick: _signed(scale * tick))
+        return axis_track(self.axis, lambda tick: _signed(scale * tick))
 
 
 class Moves(NamedTuple):
@@ -60,42 +41,35 @@ class Moves(NamedTuple):
 
     def track(self, row: Any) -> Markup:
         """Two bars from zero, one for the images lost and one for those gained."""
-        zero, width = self.axis.at(0), self.axis.high - self.axis.low
-        lost = tag(
-            "rect",
-            class_="lost",
-            x=self.axis.at(-row.lost),
-            y="22%",
-            width=f"{100 * row.lost / width:.2f}%",
-            height="56%",
-        )
-        gained = tag(
-            "rect", class_="gained", x=zero, y="22%", width=f"{100 * row.gained / width:.2f}%", height="56%"
-        )
-        return tag("svg", *_grid(self.axis), lost, gained, class_="track", aria_hidden="true")
+        lost, gained = self._bar("lost", -row.lost, row.lost), self._bar("gained", 0, row.gained)
+        return track(self.axis, lost, gained, zero="zero")
+
+    def _bar(self, kind: str, start: float, images: int) -> Markup:
+        width = f"{100 * images / (self.axis.high - self.axis.low):.2f}%"
+        return tag("rect", class_=kind, x=self.axis.at(start), y="22%", width=width, height="56%")
 
     def numbers(self) -> Markup:
         """The numbers of the axis, for the last row."""
-        return _numbers(self.axis, lambda tick: f"{abs(tick):g}")
+        return axis_track(self.axis, lambda tick: f"{abs(tick):g}")
 
 
 def render(comparison: Comparison) -> str:
     """The page as HTML: the same comparison gives the same bytes."""
     return render_page(
         Path(__file__).parent,
-        {"readable": display_name, "plural": plural, "count": count},
+        {"readable": display_name, "plural": plural, "count": result.count},
         comparison=comparison,
-        correction=correction,
-        difference=difference,
+        correction=result.correction,
+        difference=result.difference,
         forests=forests(comparison),
-        interval=interval,
+        interval=result.interval,
         kinds=KINDS,
         moves=moves,
         most=PICTURES,
-        p_value=p_value,
-        signed=signed,
-        unit=unit,
-        value=value,
+        p_value=result.p_value,
+        signed=result.signed,
+        unit=result.unit,
+        value=result.value,
     )
 
 
@@ -103,8 +77,8 @@ def forests(comparison: Comparison) -> list[Forest]:
     """All tests, those in points on one axis and those in nats on another."""
     rows = [(pair, test) for pair in comparison.pairs for test in pair.tests]
     found = []
-    for name in dict.fromkeys(unit(test.metric) for _, test in rows):
-        shown = [(pair, test) for pair, test in rows if unit(test.metric) == name]
+    for name in dict.fromkeys(result.unit(test.metric) for _, test in rows):
+        shown = [(pair, test) for pair, test in rows if result.unit(test.metric) == name]
         found.append(Forest(name, shown, axis_around([(0.0, 0.0), *(test.interval for _, test in shown)])))
     return found
 
@@ -120,18 +94,6 @@ def moves(pair: Pair) -> Moves:
     ends = -(-most // step) * step
     ticks = tuple(float(tick) for tick in range(-ends, ends + 1, step))
     return Moves(list(ordered.itertuples()), Axis(ticks[0], ticks[-1], ticks))
-
-
-def _grid(axis: Axis) -> list[Markup]:
-    return [
-        tag("line", class_="grid" if tick else "zero", x1=axis.at(tick), x2=axis.at(tick), y1=0, y2="100%")
-        for tick in axis.ticks
-    ]
-
-
-def _numbers(axis: Axis, text: Callable[[float], str]) -> Markup:
-    numbers = [tag("text", text(tick), x=axis.at(tick), y=14, text_anchor="middle") for tick in axis.ticks]
-    return tag("svg", *numbers, class_="track axis", aria_hidden="true")
 
 
 def _signed(number: float) -> str:

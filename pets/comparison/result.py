@@ -24,6 +24,13 @@ class Row(NamedTuple):
     new: float | None
     interval: tuple[float, float] | None
 
+    @property
+    def cells(self) -> list[str]:
+        """The metric's name, both values, the difference and its interval, as tables show them."""
+        values = [value(self.metric, each) for each in (self.old, self.new)]
+        bounds = interval(self.metric, self.interval) if self.interval else ""
+        return [self.metric.name, *values, difference(self), bounds]
+
 
 @dataclass(frozen=True)
 class Pair:

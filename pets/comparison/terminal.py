@@ -5,16 +5,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from pets.comparison.result import (
-    Comparison,
-    Pair,
-    correction,
-    difference,
-    interval,
-    movement,
-    sentence,
-    value,
-)
+from pets.comparison.result import Comparison, Pair, correction, movement, sentence
 from pets.comparison.verdicts import BETTER, CHANCE, WORSE
 
 STYLES = {BETTER: "bold green", WORSE: "bold red", CHANCE: "bold"}
@@ -64,9 +55,7 @@ def _metrics(pair: Pair) -> Table:
     for heading in ("OLD", "NEW", "NEW − OLD", "95% interval"):
         table.add_column(heading, justify="right", no_wrap=True)
     for row in pair.rows:
-        bounds = interval(row.metric, row.interval) if row.interval else ""
-        values = value(row.metric, row.old), value(row.metric, row.new), difference(row)
-        table.add_row(*map(_text, (row.metric.name, *values, bounds)))
+        table.add_row(*map(_text, row.cells))
     return table
 
 

@@ -12,7 +12,7 @@ from PIL import ExifTags, Image
 
 from pets.images.metadata import without_metadata
 
-MOST = 1 << 23  # pixels: an attack needs 240 bytes for each
+MOST = 1 << 23  # pixels: an attack needs about 400 bytes for each
 LONGEST = 40  # long side to short side; enlarging the short side to a network's input enlarges both
 
 warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # from twice its limit on, Pillow raises

@@ -118,20 +118,15 @@ def _read(folder: Path, transfer: pd.DataFrame, backbone: str) -> Attack:
         read_json(_existing(folder / "summary.json")),
         _table(folder / "attacks.csv", ["attack"]),
         curve,
-        [
-            Example(
-                {str(key): value for key, value in facts.items()},
-                figures[facts["name"]]["caption"],
-                [_base64(folder / "tiles" / tile["file"]) for tile in figures[facts["name"]]["tiles"]],
-            )
-            for facts in examples.to_dict("records")
-        ],
+        [_example(facts, figures[facts["name"]], folder / "tiles") for facts in examples.to_dict("records")],
         by_reference(curve) + by_transfer(transfer, curve, backbone),
     )
 
 
-def _base64(file: Path) -> str:
-    return base64.b64encode(_existing(file).read_bytes()).decode("ascii")
+def _example(facts: dict[Any, Any], figure: dict[str, Any], tiles: Path) -> Example:
+    files = [_existing(tiles / tile["file"]) for tile in figure["tiles"]]
+    pictures = [base64.b64encode(file.read_bytes()).decode("ascii") for file in files]
+    return Example(facts, figure["caption"], pictures)
 
 
 def _table(file: Path, texts: list[str]) -> pd.DataFrame:

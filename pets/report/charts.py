@@ -63,44 +63,44 @@ def axis_around(intervals: Sequence[Sequence[float]]) -> Axis:
     return Axis(ticks[0], ticks[-1], ticks)
 
 
-def axis_track(axis: Axis) -> Markup:
-    """The axis's numbers, in percent, for the last row of a column of tracks."""
-    numbers = [
-        tag("text", f"{100 * tick:.3g}", x=axis.at(tick), y=14, text_anchor="middle") for tick in axis.ticks
-    ]
+def axis_track(axis: Axis, text: Callable[[float], str] = lambda tick: f"{100 * tick:.3g}") -> Markup:
+    """The axis's numbers, in percent or as ``text`` writes them, for the last row of a column of tracks."""
+    numbers = [tag("text", text(tick), x=axis.at(tick), y=14, text_anchor="middle") for tick in axis.ticks]
     return tag("svg", *numbers, class_="track axis", aria_hidden="true")
 
 
-def interval_track(value: float, interval: Sequence[float], axis: Axis, band: Sequence[float]) -> Markup:
-    """A dot with its interval; ``band``, the interval of the row to compare with, is shaded behind."""
-    low, high = interval
-    return tag(
-        "svg",
-        _span("band", band[0], band[1], axis, y=0, height="100%"),
-        *_grid(axis),
-        tag("line", class_="whisker", x1=axis.at(low), x2=axis.at(high), y1="50%", y2="50%"),
-        tag("circle", class_="dot", cx=axis.at(value), cy="50%", r=5.5),
-        class_="track",
-        aria_hidden="true",
-    )
+def track(axis: Axis, *marks: Markup, behind: Sequence[Markup] = (), zero: str = "grid") -> Markup:
+    """The marks in front of the axis's grid; ``zero`` is the class of the grid's line at zero."""
+    grid = [
+        tag("line", class_="grid" if tick else zero, x1=axis.at(tick), x2=axis.at(tick), y1=0, y2="100%")
+        for tick in axis.ticks
+    ]
+    return tag("svg", *behind, *grid, *marks, class_="track", aria_hidden="true")
+
+
+def interval_track(
+    value: float, interval: Sequence[float], axis: Axis, band: Sequence[float] | None = None
+) -> Markup:
+    """A dot with its interval; ``band``, the interval of the row to compare with, is shaded behind.
+
+    Without a band the value is a difference, and the line at zero is marked.
+    """
+    marks = _whisker(interval, axis), tag("circle", class_="dot", cx=axis.at(value), cy="50%", r=5.5)
+    if band is None:
+        return track(axis, *marks, zero="zero")
+    return track(axis, *marks, behind=[_span("band", band[0], band[1], axis, y=0, height="100%")])
 
 
 def bar_track(value: float, interval: Sequence[float]) -> Markup:
     """A bar from 0 to ``value`` with its interval as a whisker; NaN (no images) leaves the track empty."""
-    marks = []
-    if not np.isnan(value):
-        low, high = interval
-        marks = [
-            _span("bar", 0, value, WHOLE, y="22%", height="56%"),
-            tag("line", class_="whisker", x1=WHOLE.at(low), x2=WHOLE.at(high), y1="50%", y2="50%"),
-        ]
-    return tag("svg", *_grid(WHOLE), *marks, class_="track", aria_hidden="true")
+    if np.isnan(value):
+        return track(WHOLE)
+    return track(WHOLE, _span("bar", 0, value, WHOLE, y="22%", height="56%"), _whisker(interval, WHOLE))
 
 
-def _grid(axis: Axis) -> list[Markup]:
-    return [
-        tag("line", class_="grid", x1=axis.at(tick), x2=axis.at(tick), y1=0, y2="100%") for tick in axis.ticks
-    ]
+def _whisker(interval: Sequence[float], axis: Axis) -> Markup:
+    low, high = interval
+    return tag("line", class_="whisker", x1=axis.at(low), x2=axis.at(high), y1="50%", y2="50%")
 
 
 def _span(kind: str, low: float, high: float, axis: Axis, y: str | float, height: str) -> Markup:

@@ -24,22 +24,12 @@ FILES = (
 
 
 @dataclass(frozen=True)
-class Mistake:
-    """A wrong prediction on a test image, its probability, and the thumbnail."""
-
-    image_id: str
-    label: str
-    predicted: str
-    probability: float
-    jpeg: str  # base64
-
-
-@dataclass(frozen=True)
 class Evaluation:
     """How one head on one backbone did on a data set's test images, and its provenance.
 
     ``scores`` are ``{task: {metric: {"value", "low", "high"}}}``; the first task is the data set's own label
-    ("breed"), "species" may follow.
+    ("breed"), "species" may follow. ``mistakes`` are rows of ``predictions``, each with its thumbnail as
+    ``jpeg``, in base64.
     """
 
     dataset: str
@@ -51,7 +41,7 @@ class Evaluation:
     per_class: pd.DataFrame
     confused_pairs: pd.DataFrame
     validation: pd.DataFrame
-    mistakes: list[Mistake]
+    mistakes: list[dict[str, Any]]
     provenance: dict[str, Any]
 
     @property
@@ -187,16 +177,14 @@ def _table(path: Path, numbers: list[str]) -> pd.DataFrame:
     return table.assign(**{name: pd.to_numeric(table[name]) for name in numbers})
 
 
-def _mistakes(folder: Path, predictions: pd.DataFrame) -> list[Mistake]:
-    """The thumbnails, ``<rank>_<image_id>.jpg``, with the prediction for each."""
-    rows = predictions.set_index("image_id").to_dict("index")
-    mistakes = []
-    for file in sorted(folder.glob("*.jpg"), key=lambda file: int(file.name.partition("_")[0])):
-        image_id = file.stem.partition("_")[2]
-        row = rows[image_id]
-        jpeg = base64.b64encode(file.read_bytes()).decode("ascii")
-        mistakes.append(Mistake(image_id, row["label"], row["predicted"], row["probability"], jpeg))
-    return mistakes
+def _mistakes(folder: Path, predictions: pd.DataFrame) -> list[dict[str, Any]]:
+    """The prediction for each thumbnail, ``<rank>_<image_id>.jpg``, by rank."""
+    rows: dict[Any, Any] = predictions.set_index("image_id", drop=False).to_dict("index")
+    files = sorted(folder.glob("*.jpg"), key=lambda file: int(file.name.partition("_")[0]))
+    return [
+        rows[file.stem.partition("_")[2]] | {"jpeg": base64.b64encode(file.read_bytes()).decode("ascii")}
+        for file in files
+    ]
 
 
 def chosen_on_validation(evaluations: Sequence[Evaluation]) -> Evaluation:

@@ -14,23 +14,7 @@ from pets.report.evaluation import Evaluation
 KINDS = {".jpg": "image/jpeg", ".webp": "image/webp"}
 
 
-@dataclass(frozen=True)
-class Tile:
-    """``picture`` and ``motion`` are data: URLs; ``motion`` is empty where there is no animation."""
-
-    picture: str
-    motion: str
-    lines: list[str]
-
-
-@dataclass(frozen=True)
-class Figure:
-    """See `pets.galleries.figures.Figure`."""
-
-    title: str
-    caption: str
-    columns: int
-    tiles: list[Tile]
+Figure = dict[str, Any]  # an entry of figures.json; see `_figures`
 
 
 @dataclass(frozen=True)
@@ -84,25 +68,17 @@ def read_galleries(root: Path, evaluations: Sequence[Evaluation]) -> Galleries:
 
 
 def _figures(folder: Path) -> list[Figure]:
+    """What `pets.galleries.figures` wrote: title, caption, columns, and tiles with lines of text.
+
+    A tile's ``picture`` and ``motion`` are data: URLs; ``motion`` is empty where there is no animation.
+    """
     tiles = folder / "tiles"
-    if not (tiles / "figures.json").exists():
-        return []
-    return [
-        Figure(
-            title=figure["title"],
-            caption=figure["caption"],
-            columns=figure["columns"],
-            tiles=[
-                Tile(
-                    _data_url(tiles / tile["file"]),
-                    _data_url(tiles / tile["motion"]) if "motion" in tile else "",
-                    tile["lines"],
-                )
-                for tile in figure["tiles"]
-            ],
-        )
-        for figure in read_json(tiles / "figures.json")
-    ]
+    figures: list[Figure] = read_json(tiles / "figures.json") if (tiles / "figures.json").exists() else []
+    for figure in figures:
+        for tile in figure["tiles"]:
+            tile["picture"] = _data_url(tiles / tile["file"])
+            tile["motion"] = _data_url(tiles / tile["motion"]) if "motion" in tile else ""
+    return figures
 
 
 def _data_url(file: Path) -> str:

@@ -20,8 +20,8 @@ def render(evaluations: Sequence[Evaluation], attacks: Mapping[str, Attack]) -> 
 
 def _dataset(name: str, evaluations: list[Evaluation]) -> list[str]:
     metrics = shared_metrics(evaluations)
-    rows = [["Backbone", "Head", *(f"{m.name} {'↑' if m.higher_is_better else '↓'}" for m in metrics)]]
-    rows.append(["---", "---", *("---:" for _ in metrics)])
+    headings = ["Backbone", "Head", *(f"{m.name} {'↑' if m.higher_is_better else '↓'}" for m in metrics)]
+    rows = []
     for each in evaluations:
         cells = []
         for metric in metrics:
@@ -48,7 +48,7 @@ def _dataset(name: str, evaluations: list[Evaluation]) -> list[str]:
         f"## {_plain(name)}",
         *([synthetic] if source["synthetic"] else []),
         _plain(main_result(evaluations)),
-        "\n".join(f"| {' | '.join(row)} |" for row in rows),
+        table(headings, rows, first=2),
         f"On {source['images']['test']:,} test images, in percent, NLL in nats; 95% intervals in brackets; "
         "the best of each column in bold.",
         "\n".join(archives + weights),
@@ -59,20 +59,24 @@ def _attacks(evaluations: list[Evaluation], attacks: Mapping[str, Attack]) -> li
     """Robust accuracy of each backbone and head: a column for each epsilon."""
     curves = [(each, attacks[each.key].summary["robust_accuracy"]) for each in evaluations]
     columns = list(curves[0][1])
-    rows = [["Backbone, head", *columns], ["---", *("---:" for _ in columns)]]
+    rows = []
     for each, curve in curves:
-        attack = attacks[each.key]
-        shares = [
-            f"{100 * curve[name]:.1f}{' (masked)' if attack.is_masked(name) else ''}" for name in columns
-        ]
+        masked = attacks[each.key].is_masked
+        shares = [f"{100 * curve[name]:.1f}{' (masked)' if masked(name) else ''}" for name in columns]
         rows.append([_plain(f"{each.backbone}, {each.head}"), *shares])
     return [
         "### Under attack",
-        "\n".join(f"| {' | '.join(row)} |" for row in rows),
+        table(["Backbone, head", *columns], rows),
         f"Robust accuracy in percent on {attacks[evaluations[0].key].images} test images where every pixel "
         "may change by that much: what PGD and APGD leave, untargeted, L-infinity, white-box, before saving. "
         "Masked: other attacks beat PGD, so this is no robustness.",
     ]
+
+
+def table(headings: list[str], rows: list[list[str]], first: int = 1) -> str:
+    """A table in Markdown; the columns from ``first`` on are numbers, aligned to the right."""
+    aligned = ["---:" if i >= first else "---" for i in range(len(headings))]
+    return "\n".join(f"| {' | '.join(row)} |" for row in [headings, aligned, *rows])
 
 
 def _plain(text: object) -> str:

@@ -17,5 +17,8 @@ def test_saved_ideals_are_classified_as_their_class(tmp_path: Path, monkeypatch:
     ideal.main("efficientnet_lite0")
     summary = json.loads((tmp_path / "ideals/imagenet/efficientnet_lite0/summary.json").read_text())
     print(summary)
-    assert {"zebra", "tabby", "golden retriever"} <= summary["probability"].keys()
-    assert all(probability > 0.9 for probability in summary["probability"].values())
+    # On another processor, in other arithmetic or with another seed, the tabby had 0.91 to 0.98.
+    least = {"cat": 0.95, "dog": 0.95, "zebra": 0.95, "golden retriever": 0.95, "tabby": 0.8}
+    assert summary["probability"].keys() == least.keys()
+    for name, probability in summary["probability"].items():
+        assert probability > least[name]
