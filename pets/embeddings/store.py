@@ -56,7 +56,7 @@ class Store:
 def read(folder: Path, leave_out: Collection[str] = ()) -> Store:
     """Open a store without reading its vectors, and without some of its shards."""
     parts = []
-    for file in sorted(folder.glob("[0-9]*.parquet")):
+    for file in sorted(folder.glob("*-of-*.parquet")):
         if file.stem not in leave_out:
             rows = pd.read_parquet(file)
             parts.append(rows.assign(folder=str(folder), shard=file.stem, row=np.arange(len(rows))))
@@ -128,11 +128,14 @@ def update(
 
 
 def _shards(checksums: pd.Series) -> list[str]:
-    """Each image's shard: the first bits of its checksum, as many as keep shards to ``ROWS`` in the mean."""
+    """Each image's shard, ``00003-of-00008``: the first bits of its checksum say which.
+
+    The number of shards is the power of two that keeps them to ``ROWS`` in the mean.
+    """
     bits = 0
     while len(checksums) > ROWS << bits:
         bits += 1
-    return [f"{int(each[:8], 16) >> 32 - bits:05}" for each in checksums]
+    return [f"{int(each[:8], 16) >> 32 - bits:05}-of-{1 << bits:05}" for each in checksums]
 
 
 def _content(rows: pd.DataFrame) -> str:

@@ -196,6 +196,24 @@ def test_what_a_killed_run_left_is_not_used_with_another_recipe(tmp_path: Path) 
     assert len(update(tmp_path / "s", pictures, {**RECIPE, "precision": "bfloat16"})) == len(pictures)
 
 
+def test_what_a_killed_run_left_serves_a_run_of_more_images(tmp_path: Path) -> None:
+    """In another number of shards."""
+
+    def fails(missing: pd.DataFrame) -> Iterator[np.ndarray]:
+        yield from list(Computed()(missing))[:-1]
+        raise KeyboardInterrupt
+
+    few, more = many(4 * store.ROWS), many(9 * store.ROWS)
+    with pytest.raises(KeyboardInterrupt):
+        store.update(tmp_path / "s", images(few), RECIPE, "CPU", REFERENCE, fails)
+    kept = sum(len(pd.read_parquet(file)) for file in (tmp_path / ".s.partial").glob("*.parquet"))
+    assert len(update(tmp_path / "s", more)) == len(more) - kept
+    expected = [vector(sha256(content)) for content in more.values()]
+    np.testing.assert_array_equal(store.read(tmp_path / "s").vectors_of(more), expected)
+    update(tmp_path / "fresh", more)
+    assert files(tmp_path / "s") == files(tmp_path / "fresh")
+
+
 def test_a_full_disk_leaves_no_unfinished_file_and_the_run_goes_on(tmp_path: Path) -> None:
     """A limit on the size of files in place of a small disk."""
     script = (
