@@ -16,8 +16,8 @@ from pets.core.progress import progress_bar
 from pets.core.stage import run_stage
 from pets.dataset import Dataset
 from pets.embeddings import reference, store
+from pets.engines.choice import Name, choose
 from pets.engines.device import Device, Precision
-from pets.engines.pytorch import Engine
 from pets.images.batches import batches
 from pets.images.preprocessing import Preprocessing
 
@@ -27,6 +27,7 @@ class Settings(Section):
 
     weights: Path
     device: Device
+    engine: Name
     precision: Precision
     dtype: Literal["float16", "float32"]
     views: Literal[1, 2]
@@ -38,7 +39,13 @@ def main(dataset: str, backbone: str) -> None:
     data = Dataset(dataset)
     usable = data.usable()
     network = build(backbone, settings.weights)
-    engine = Engine(network, settings.device, settings.precision)
+    name, engine = choose(
+        settings.engine,
+        network,
+        settings.device,
+        settings.precision,
+        [data.raw / each for each in usable["path"]],
+    )
     recipe = {
         "backbone": network.name,
         "weights_file": network.weights_file,
@@ -46,6 +53,7 @@ def main(dataset: str, backbone: str) -> None:
         "layer": network.layer,
         "dimensions": network.dimensions,
         "preprocessing": TypeAdapter(Preprocessing).dump_python(network.preprocessing, mode="json"),
+        "engine": name,
         "precision": engine.precision,
         "views": settings.views,
         "dtype": settings.dtype,

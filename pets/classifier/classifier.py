@@ -10,6 +10,7 @@ import torch
 from pets.backbones.build import build
 from pets.classifier.fitted_head import FittedHead, load_head
 from pets.dataset import Dataset
+from pets.engines.choice import ENGINES
 from pets.engines.device import Device
 from pets.engines.gradients import differentiable
 from pets.engines.pytorch import Engine
@@ -86,7 +87,7 @@ def load(
     return Classifier(
         head=load_head(dataset.model(backbone, head)),
         features=lambda images: features(images).cpu(),
-        engine=Engine(network, device, metadata["precision"]),
+        engine=ENGINES[metadata["engine"]](network, device, metadata["precision"]),
         views=metadata["views"],
         dtype=metadata["dtype"],
     )

@@ -87,8 +87,11 @@ class Engine:
         """
         full = torch.zeros(self.batch_size, *batch.shape[1:], dtype=torch.uint8)
         full[: len(batch)] = batch
+        return self.full_batch(full)[: len(batch)]
+
+    def full_batch(self, images: torch.Tensor) -> torch.Tensor:
+        """Features [n, d], float32, of n = ``batch_size`` images, uint8 [n, 3, side, side]."""
         dtype = getattr(torch, self.precision)
         with torch.inference_mode(), torch.autocast(self.device, dtype, enabled=dtype != torch.float32):
-            images = full.to(self.device).to(memory_format=torch.channels_last).float() / 255
-            features = self.network(self.preprocessing.normalize(images))
-        return features[: len(batch)].float().cpu()
+            floats = images.to(self.device).to(memory_format=torch.channels_last).float() / 255
+            return self.network(self.preprocessing.normalize(floats)).float().cpu()

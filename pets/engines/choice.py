@@ -1,0 +1,48 @@
+"""Which engine runs a backbone: the one named in params.yaml, or the fastest that keeps the features."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal
+
+import torch
+
+from pets.backbones.base import Backbone
+from pets.core.errors import UserError
+from pets.engines.device import Device, Precision, resolve_device
+from pets.engines.openvino import OpenVino, is_installed
+from pets.engines.pytorch import Engine
+
+Name = Literal["auto", "torch", "openvino"]
+ENGINES: dict[str, type[Engine]] = {"torch": Engine, "openvino": OpenVino}
+LEAST_MEAN, LEAST = 0.999, 0.99  # cosine with PyTorch's features in float32: in the mean, and of each picture
+
+
+def choose(
+    name: Name, backbone: Backbone, device: Device, precision: Precision, files: Sequence[Path]
+) -> tuple[str, Engine]:
+    """The engine and its name, "torch" or "openvino"; "auto" is OpenVINO on a CPU if it is installed.
+
+    OpenVINO's features of the first ``files`` are compared with PyTorch's in float32: where they differ,
+    "auto" is PyTorch, and "openvino" raises UserError. A printed line says what was chosen and why.
+    """
+    if name == "auto" and (resolve_device(device) != "cpu" or not is_installed()):
+        name = "torch"
+    if name == "torch":
+        return name, Engine(backbone, device, precision)
+    engine = OpenVino(backbone, device, precision)
+    mean, least = similarity(engine, backbone, files[: engine.batch_size])
+    found = f"OpenVINO's features have a cosine of {mean:.4f} with float32's, at worst {least:.4f}"
+    if mean >= LEAST_MEAN and least >= LEAST:
+        print(f"{found}: it is used.")
+        return "openvino", engine
+    if name == "openvino":
+        raise UserError(f"{found}, where {LEAST_MEAN} and {LEAST} are needed; set embed.engine: torch.")
+    print(f"{found}: PyTorch is used.")
+    return "torch", Engine(backbone, device, precision)
+
+
+def similarity(engine: Engine, backbone: Backbone, files: Sequence[Path]) -> tuple[float, float]:
+    """The mean and the least cosine of the engine's features of some files with PyTorch's in float32."""
+    exact = Engine(backbone, "cpu", "float32").embed(files, 1, "float32")
+    cosine = torch.nn.functional.cosine_similarity(engine.embed(files, 1, "float32"), exact)
+    return float(cosine.mean()), float(cosine.min())

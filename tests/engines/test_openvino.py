@@ -1,0 +1,101 @@
+"""OpenVINO gives PyTorch's features, and is only used where it does."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from pets.backbones.base import Backbone
+from pets.backbones.build import build
+from pets.core.errors import UserError
+from pets.engines import choice, openvino
+from pets.engines.choice import choose
+from pets.engines.device import Precision
+from pets.engines.openvino import OpenVino
+from pets.engines.pytorch import Engine
+from pets.images.batches import batches
+
+
+@pytest.fixture(scope="module")
+def lite() -> Backbone:
+    return build("efficientnet_lite0", Path("weights"))
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """Blurred noise: pictures with more structure than noise alone."""
+    folder = tmp_path_factory.mktemp("pictures")
+    generator = np.random.default_rng(0)
+    for number in range(20):
+        pixels = generator.integers(0, 256, (12, 9 + number, 3), dtype=np.uint8)
+        picture = Image.fromarray(pixels).resize((200 + number, 180), Image.Resampling.BICUBIC)
+        picture.save(folder / f"{number:02}.png")
+    return sorted(folder.iterdir())
+
+
+@pytest.mark.parametrize(("views", "precision", "least"), [(1, "float32", 0.99999), (2, "bfloat16", 0.995)])
+def test_the_features_are_pytorchs(
+    views: int, precision: Precision, least: float, lite: Backbone, files: list[Path]
+) -> None:
+    theirs = Engine(lite, "cpu", "float32").embed(files, views, "float32")
+    ours = OpenVino(lite, "cpu", precision).embed(files, views, "float32")
+    assert ours.shape == theirs.shape == (20, 1280)
+    assert torch.nn.functional.cosine_similarity(ours, theirs).min() > least
+    torch.testing.assert_close(ours.norm(dim=1), theirs.norm(dim=1), rtol=0.02, atol=0)
+
+
+def test_an_image_has_the_same_features_in_any_batch(lite: Backbone, files: list[Path]) -> None:
+    engine = OpenVino(lite, "cpu", "auto")
+    together = engine.embed(files, 1, "float32")
+    parts = [engine.embed(part, 1, "float32") for part in (files[:3], files[3:19], files[19:])]
+    assert torch.equal(together, torch.cat(parts))
+    few = np.concatenate(list(engine.run(batches(files, lite.preprocessing, 1, 7))))
+    assert torch.equal(together, torch.from_numpy(few))
+
+
+@pytest.mark.parametrize(("device", "precision"), [("cpu", "float16"), ("cuda", "float32")])
+def test_what_it_cannot_do_is_refused(
+    device: choice.Device, precision: Precision, lite: Backbone, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(lite.features, "to", lambda *_, **__: lite.features)
+    with pytest.raises(UserError, match=r"runs on the CPU in float32 or bfloat16, not on (cpu in fl|cuda)"):
+        OpenVino(lite, device, precision)
+
+
+class TestChoice:
+    def test_openvino_where_its_features_are_close(
+        self, lite: Backbone, files: list[Path], capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        name, engine = choose("auto", lite, "cpu", "float32", files)
+        assert (name, type(engine)) == ("openvino", OpenVino)
+        assert (
+            "have a cosine of 1.0000 with float32's, at worst 1.0000: it is used." in capsys.readouterr().out
+        )
+
+    def test_pytorch_where_they_are_not(
+        self,
+        lite: Backbone,
+        files: list[Path],
+        capsys: pytest.CaptureFixture[str],
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        monkeypatch.setattr(OpenVino, "full_batch", lambda _, images: images.flatten(1)[:, :1280].float())
+        name, engine = choose("auto", lite, "cpu", "float32", files)
+        assert (name, type(engine)) == ("torch", Engine)
+        assert ": PyTorch is used." in capsys.readouterr().out
+        with pytest.raises(UserError, match=r"0\.999 and 0\.99 are needed; set embed\.engine: torch"):
+            choose("openvino", lite, "cpu", "float32", files)
+
+    def test_pytorch_without_the_package(
+        self, lite: Backbone, files: list[Path], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(openvino, "find_spec", lambda _: None)
+        assert choose("auto", lite, "cpu", "float32", files)[0] == "torch"
+        with pytest.raises(UserError, match="not installed: run `pip install openvino`"):
+            choose("openvino", lite, "cpu", "float32", files)
+
+    def test_pytorch_by_name(self, lite: Backbone, files: list[Path]) -> None:
+        assert type(choose("torch", lite, "cpu", "float32", files)[1]) is Engine
