@@ -14,15 +14,7 @@ import httpx
 from dvc.output import Output
 from dvc.stage import Stage
 from PIL import Image, ImageOps
-from prefect import get_run_logger
-from prefect.artifacts import (
-    create_image_artifact,
-    create_link_artifact,
-    create_markdown_artifact,
-    create_progress_artifact,
-    create_table_artifact,
-    update_progress_artifact,
-)
+from prefect import artifacts, get_run_logger
 from prefect.exceptions import PrefectException
 
 from flows.execution import Outcome
@@ -34,11 +26,7 @@ if TYPE_CHECKING:
 
 GALLERY = "gallery"  # the label in dvc.yaml of an output that is shown as a picture
 SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".gif"}
-MAX_PICTURES, COLUMNS, CELL = (
-    24,
-    6,
-    128,
-)  # of a contact sheet; cells in pixels: some 50 kB, kept for every run
+MAX_PICTURES, COLUMNS, CELL = 24, 6, 128  # of a contact sheet; cells in pixels: 50 kB, kept for every run
 FIGURE_WIDTH = 640  # pixels: a picture at least this wide is a figure with text in it ...
 SHOWN_WIDTH = 800  # ... and is shown at this width, so that the text can be read: some 150 kB
 MAX_HEIGHT = 4000  # pixels, of figures one below the other: Prefect accepts no more than 1.5 MB
@@ -47,14 +35,9 @@ MAX_BYTES = 1_000_000  # a single picture up to this size is shown unchanged, so
 
 def stages(outcomes: Mapping[str, Outcome]) -> None:
     """A table of all stages: how each ended, the reason, and how long it took."""
-    create_table_artifact(
+    artifacts.create_table_artifact(
         [
-            {
-                "stage": name,
-                "state": str(each.status),
-                "reason": each.reason,
-                "seconds": round(each.seconds, 1),
-            }
+            {"stage": name, "state": each.status, "reason": each.reason, "seconds": round(each.seconds, 1)}
             for name, each in outcomes.items()
         ],
         key="stages",
@@ -75,7 +58,7 @@ def metrics() -> None:
             before, note = head.metrics, f"in brackets those of the last commit, {str(head.commit)[:7]}"
     except UserError as error:  # no commit yet, or none with a pipeline in it
         before, note = {}, f"all of them are new: {error}"
-    create_table_artifact(
+    artifacts.create_table_artifact(
         [_row(combination, now[combination], before.get(combination, {})) for combination in now],
         key="metrics",
         description=f"Metrics on the test images; {note}",
@@ -95,10 +78,12 @@ def report(page: Path, summary: Path) -> None:
     """A link to the report, and its summary: browsers open no local file from a server's page."""
     if not page.exists():
         return
-    create_link_artifact(
+    artifacts.create_link_artifact(
         page.absolute().as_uri(), link_text=str(page), key="report", description="The report, one page."
     )
-    create_markdown_artifact(summary.read_text("utf-8"), key="summary", description=f"Open {page.absolute()}")
+    artifacts.create_markdown_artifact(
+        summary.read_text("utf-8"), key="summary", description=f"Open {page.absolute()}"
+    )
 
 
 def galleries(pipeline: Mapping[str, Stage]) -> None:
@@ -122,7 +107,7 @@ def _gallery(stage: str, out: Output) -> None:
     part = f" ({count} of {len(pictures)})" if count < len(pictures) else ""
     origin = " · synthetic, drawn by a program, not photographs"
     origin = origin if any(map(synthetic, Path(out.def_path).parts)) else ""
-    create_image_artifact(
+    artifacts.create_image_artifact(
         f"data:image/{kind};base64,{base64.b64encode(shown).decode('ascii')}",
         key=key(f"{stage}-{path.stem}"),
         description=html.escape(f"{out.annot.desc or out.def_path}{part} · {stage}{origin}"),
@@ -187,12 +172,12 @@ class Progress:
         """
         try:
             if self._artifact is None:
-                created: Any = create_progress_artifact(
+                created: Any = artifacts.create_progress_artifact(
                     percent, key=key(f"progress-{self._stage}"), description=line
                 )
                 self._artifact = created
             else:
-                update_progress_artifact(self._artifact, percent, description=line)
+                artifacts.update_progress_artifact(self._artifact, percent, description=line)
         except (PrefectException, httpx.HTTPError) as error:
             get_run_logger().warning("could not show the progress: %s", error)
 

@@ -77,17 +77,13 @@ def commit(branch: str, message: str, paths: Sequence[str], head: str) -> str | 
     if tree == _git("rev-parse", f"{tip or head}^{{tree}}"):
         return None
     parents = [tip or head]
-    if head != parents[0] and not _is_ancestor(head, parents[0]):
+    if subprocess.run(["git", "merge-base", "--is-ancestor", head, parents[0]]).returncode:
         parents.append(head)
     made = _git("commit-tree", tree, *(word for each in parents for word in ("-p", each)), "-m", message)
     _git("update-ref", "-m", f"commit: {message}", ref, made, tip or "0" * 40)
     if _git("rev-parse", "HEAD") == made:  # it is the branch checked out
         _git("reset", "--quiet", "--", *paths)
     return made
-
-
-def _is_ancestor(commit: str, of: str) -> bool:
-    return subprocess.run(["git", "merge-base", "--is-ancestor", commit, of]).returncode == 0
 
 
 def _git(*arguments: str, **environment: str) -> str:

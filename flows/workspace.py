@@ -59,7 +59,8 @@ class Workspace:
         with (self.folder / "lock").open("a+", encoding="utf-8") as file:
             _acquire(file, report, pause)
             killed = _read_owner(file)
-            _write_owner(file, {**run, "pid": os.getpid(), "host": socket.gethostname(), "since": _now()})
+            since = datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+            _write_owner(file, {**run, "pid": os.getpid(), "host": socket.gethostname(), "since": since})
             try:
                 self._repair_rwlock()
                 yield killed
@@ -193,10 +194,6 @@ def _write_owner(file: TextIO, owner: dict[str, Any] | None) -> None:
     file.truncate()
     json.dump(owner, file)
     file.flush()
-
-
-def _now() -> str:
-    return datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
 
 
 def _copy(path: Path, target: Path) -> None:

@@ -30,7 +30,7 @@ class Forest(NamedTuple):
     def numbers(self) -> Markup:
         """The numbers of the axis, for the last row."""
         scale = 100 if self.unit == "points" else 1
-        return axis_track(self.axis, lambda tick: _signed(scale * tick))
+        return axis_track(self.axis, lambda tick: f"{scale * tick:+.3g}".replace("-", "−") if tick else "0")
 
 
 class Moves(NamedTuple):
@@ -94,7 +94,3 @@ def moves(pair: Pair) -> Moves:
     ends = -(-most // step) * step
     ticks = tuple(float(tick) for tick in range(-ends, ends + 1, step))
     return Moves(list(ordered.itertuples()), Axis(ticks[0], ticks[-1], ticks))
-
-
-def _signed(number: float) -> str:
-    return f"{number:+.3g}".replace("-", "−") if number else "0"

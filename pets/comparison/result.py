@@ -1,7 +1,6 @@
 """A comparison, ready to be shown, and its numbers as text."""
 
 from collections import Counter
-from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
@@ -146,7 +145,8 @@ class Comparison:
         for verdict in (BETTER, WORSE):
             names = dict.fromkeys(_lower(test.metric) for test in self.tests if test.verdict == verdict)
             if names:
-                found.append(f"{verdict} in {_and(list(names))}")
+                *first, last = names
+                found.append(f"{verdict} in {', '.join(first)}{' and ' if first else ''}{last}")
         return ", ".join(found) or CHANCE
 
     @property
@@ -184,10 +184,6 @@ def unit(metric: Metric) -> str:
 def _lower(metric: Metric) -> str:
     """A metric's name inside a sentence."""
     return metric.name if metric.name.isupper() else metric.name[:1].lower() + metric.name[1:]
-
-
-def _and(names: Sequence[str]) -> str:
-    return " and ".join(filter(None, (", ".join(names[:-1]), names[-1])))
 
 
 def value(metric: Metric, number: float | None) -> str:
