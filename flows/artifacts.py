@@ -8,7 +8,6 @@ from collections.abc import Mapping
 from itertools import accumulate
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from uuid import UUID
 
 import httpx
 from dvc.output import Output
@@ -34,11 +33,8 @@ if TYPE_CHECKING:
 
 GALLERY = "gallery"  # the label in dvc.yaml of an output that is shown as a picture
 SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".gif"}
-MAX_PICTURES, COLUMNS, CELL = (
-    24,
-    6,
-    128,
-)  # of a contact sheet; cells in pixels: some 50 kB, kept for every run
+MAX_PICTURES, COLUMNS = 24, 6  # of a contact sheet: some 50 kB, kept for every run
+CELL = 128  # pixels, of its cells
 FIGURE_WIDTH = 640  # pixels: a picture at least this wide is a figure with text in it ...
 SHOWN_WIDTH = 800  # ... and is shown at this width, so that the text can be read: some 150 kB
 MAX_HEIGHT = 4000  # pixels, of figures one below the other: Prefect accepts no more than 1.5 MB
@@ -47,19 +43,11 @@ MAX_BYTES = 1_000_000  # a single picture up to this size is shown unchanged, so
 
 def stages(outcomes: Mapping[str, Outcome]) -> None:
     """A table of all stages: how each ended, the reason, and how long it took."""
-    create_table_artifact(
-        [
-            {
-                "stage": name,
-                "state": str(each.status),
-                "reason": each.reason,
-                "seconds": round(each.seconds, 1),
-            }
-            for name, each in outcomes.items()
-        ],
-        key="stages",
-        description="How each stage ended in this run, and why.",
-    )
+    rows = [
+        {"stage": name, "state": str(each.status), "reason": each.reason, "seconds": round(each.seconds, 1)}
+        for name, each in outcomes.items()
+    ]
+    create_table_artifact(rows, key="stages", description="How each stage ended in this run, and why.")
 
 
 def metrics() -> None:
@@ -143,12 +131,10 @@ def contact_sheet(pictures: list[Path]) -> tuple[bytes, int]:
     """
     images = [_last_frame(file) for file in pictures]
     figures = [image for image in images if image.width >= FIGURE_WIDTH]
-    columns, width, height = (
-        (1, SHOWN_WIDTH, 3 * SHOWN_WIDTH) if figures else (min(COLUMNS, len(images)), CELL, CELL)
-    )
     images = figures or images
+    columns, width = (1, SHOWN_WIDTH) if figures else (min(COLUMNS, len(images)), CELL)
     for image in images:
-        image.thumbnail((width, height), Image.Resampling.LANCZOS)
+        image.thumbnail((width, 3 * width if figures else width), Image.Resampling.LANCZOS)
     if figures:
         ends = accumulate(image.height for image in images)
         images = images[: max(1, sum(end <= MAX_HEIGHT for end in ends))]
@@ -178,7 +164,7 @@ class Progress:
 
     def __init__(self, stage: str) -> None:
         self._stage = stage
-        self._artifact: UUID | None = None
+        self._artifact: Any = None  # its UUID
 
     def __call__(self, percent: int, line: str) -> None:
         """Show ``percent`` and the whole line, which has the speed and the remaining time.
@@ -187,10 +173,8 @@ class Progress:
         """
         try:
             if self._artifact is None:
-                created: Any = create_progress_artifact(
-                    percent, key=key(f"progress-{self._stage}"), description=line
-                )
-                self._artifact = created
+                name = key(f"progress-{self._stage}")
+                self._artifact = create_progress_artifact(percent, key=name, description=line)
             else:
                 update_progress_artifact(self._artifact, percent, description=line)
         except (PrefectException, httpx.HTTPError) as error:
