@@ -8,7 +8,7 @@ every picture. torchattacks pins old versions of packages that are needed here, 
 
 import importlib.util
 import math
-from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import foolbox
@@ -62,20 +62,11 @@ def main() -> None:
     objective = Misclassify(log_probabilities, labels, targeted=False)
     results: dict[str, torch.Tensor] = {}
 
-    def ours(confidence: float) -> Callable[[], None]:
-        def run() -> None:
-            found = pgd(
-                objective,
-                pictures,
-                norm="linf",
-                epsilon=EPSILON,
-                step=STEP,
-                steps=STEPS,
-                confidence=confidence,
-            )
-            results["ours" if math.isfinite(confidence) else "ours, all steps"] = found.images
-
-        return run
+    def ours(name: str, confidence: float) -> None:
+        found = pgd(
+            objective, pictures, norm="linf", epsilon=EPSILON, step=STEP, steps=STEPS, confidence=confidence
+        )
+        results[name] = found.images
 
     def with_foolbox() -> None:
         model = foolbox.PyTorchModel(plain, bounds=(0, 1), device="cpu")
@@ -95,9 +86,11 @@ def main() -> None:
         others["torchattacks"] = with_torchattacks
     else:
         print("  torchattacks is left out: pip install --no-deps torchattacks")
-    ours(0.0)()  # a warm-up
+    ours("ours", 0.0)  # a warm-up
     for name, instead in others.items():
-        stopping, all_steps, theirs = seconds(ours(1.0)), seconds(ours(math.inf)), seconds(instead)
+        stopping = seconds(partial(ours, "ours", 1.0))
+        all_steps = seconds(partial(ours, "ours, all steps", math.inf))
+        theirs = seconds(instead)
         row(f"PGD-{STEPS}, {IMAGES} images; {name}", stopping, theirs)
         row(f"PGD-{STEPS}, {IMAGES} images, all steps; {name}", all_steps, theirs)
         rates = ", ".join(f"{IMAGES / each:.2f}" for each in (stopping, all_steps, theirs))

@@ -1,13 +1,13 @@
 """embed's engines against the loop of most tutorials: a DataLoader, torchvision's transforms, float32."""
 
 import tempfile
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import torch
 from PIL import Image
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader
+from torchvision.datasets import ImageFolder
 from torchvision.transforms import v2
 
 from bench.table import compare
@@ -20,24 +20,9 @@ IMAGES = 256
 SIZE = (375, 500)  # height, width: like the official Pets
 
 
-class Photos(Dataset[torch.Tensor]):
-    """Files through Pillow and torchvision's transforms."""
-
-    def __init__(self, files: Sequence[Path], transform: v2.Compose) -> None:
-        self.files = files
-        self.transform = transform
-
-    def __len__(self) -> int:
-        return len(self.files)
-
-    def __getitem__(self, position: int) -> torch.Tensor:
-        tensor: torch.Tensor = self.transform(Image.open(self.files[position]).convert("RGB"))
-        return tensor
-
-
 def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
-        files = _pictures(Path(folder))
+        files = _pictures(Path(folder, "photos"))
         plain = build("efficientnet_lite0", Path("weights"))
         preprocessing = plain.preprocessing
         transform = v2.Compose(
@@ -49,11 +34,11 @@ def main() -> None:
                 v2.Normalize(preprocessing.mean, preprocessing.std),
             ]
         )
-        loader = DataLoader(Photos(files, transform), batch_size=32, num_workers=2)
+        loader = DataLoader(ImageFolder(folder, transform), batch_size=32, num_workers=2)
 
         def instead() -> np.ndarray:
             with torch.inference_mode():
-                return torch.cat([plain.features(batch) for batch in loader]).numpy()
+                return torch.cat([plain.features(batch) for batch, _ in loader]).numpy()
 
         theirs = instead()
         # An engine tunes the process's allocator for all sides: between two processes the ratio is larger.
@@ -70,11 +55,10 @@ def main() -> None:
 
 
 def _pictures(folder: Path) -> list[Path]:
+    folder.mkdir()
     generator = np.random.default_rng(0)
-    files = []
-    for number in range(IMAGES):
+    files = [folder / f"{number:03}.jpg" for number in range(IMAGES)]  # in the order of their names
+    for file in files:
         noise = generator.integers(0, 256, (SIZE[0] // 16, SIZE[1] // 16, 3), dtype=np.uint8)
-        file = folder / f"{number}.jpg"
         Image.fromarray(noise).resize(SIZE[::-1], Image.Resampling.BICUBIC).save(file, quality=90)
-        files.append(file)
     return files

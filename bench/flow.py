@@ -115,10 +115,6 @@ def _make_waiting(workspace: Path) -> None:
     workspace.mkdir()
     (workspace / "dvc.yaml").write_text(f"stages:\n{stages}{last}")
     (workspace / ".gitignore").write_text("".join(f"/{name}\n" for name in [*names, "last"]))
-    _commit(workspace)
-
-
-def _commit(workspace: Path) -> None:
     shutil.copytree(ROOT / ".dvc", workspace / ".dvc", ignore=shutil.ignore_patterns("cache", "tmp"))
     subprocess.run(["git", "init", "-q"], cwd=workspace, check=True)
     commit(workspace)

@@ -5,8 +5,8 @@ import os
 import subprocess
 import sys
 import tempfile
-import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -47,23 +47,15 @@ def _report(what: str, workspace: Path, *targets: str) -> None:
         stderr=subprocess.PIPE,
         text=True,
     )
-    peak = [0]
-    watcher = threading.Thread(target=_watch, args=(process, peak), daemon=True)
-    watcher.start()
-    output, errors = process.communicate()
+    root, peak = psutil.Process(process.pid), 0
+    while process.returncode is None:
+        with suppress(psutil.NoSuchProcess):
+            family = [root, *root.children(recursive=True)]
+            peak = max(peak, sum(each.memory_info().rss for each in family))
+        with suppress(subprocess.TimeoutExpired):
+            output, errors = process.communicate(timeout=0.1)
     seconds = time.perf_counter() - start
     if process.returncode:
         raise SystemExit(output + errors)
-    print(f"{what:44} {seconds:10.1f} s {peak[0] / 2**20:8.0f} MiB", flush=True)
+    print(f"{what:44} {seconds:10.1f} s {peak / 2**20:8.0f} MiB", flush=True)
     print("".join(f"  {line}\n" for line in output.splitlines() if "embedded" in line), end="")
-
-
-def _watch(process: "subprocess.Popen[str]", peak: list[int]) -> None:
-    root = psutil.Process(process.pid)
-    while process.poll() is None:
-        try:
-            family = [root, *root.children(recursive=True)]
-            peak[0] = max(peak[0], sum(each.memory_info().rss for each in family))
-        except psutil.NoSuchProcess:
-            pass
-        time.sleep(0.1)

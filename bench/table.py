@@ -10,15 +10,12 @@ def compare(what: str, ours: Callable[[], object], instead: Callable[[], object]
     times = [(seconds(ours), seconds(instead)) for _ in range(pairs + 1)][1:]
     mine, theirs = (statistics.median(each) for each in zip(*times, strict=True))
     ratio = statistics.median(b / a for a, b in times)
-    _print(what, mine, theirs, ratio)
+    row(what, mine, theirs, ratio)
 
 
-def row(what: str, mine: float, theirs: float) -> None:
-    """A row of two times that were taken in turn, for what is too slow to be run in pairs."""
-    _print(what, mine, theirs, theirs / mine)
-
-
-def _print(what: str, mine: float, theirs: float, ratio: float) -> None:
+def row(what: str, mine: float, theirs: float, ratio: float | None = None) -> None:
+    """A row of two times; without a ratio, that of the two, for what is too slow to be run in pairs."""
+    ratio = theirs / mine if ratio is None else ratio
     print(f"{what:44} {mine:10.2f} s {theirs:10.2f} s {ratio:7.1f}x", flush=True)
 
 

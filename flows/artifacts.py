@@ -8,7 +8,6 @@ from collections.abc import Mapping
 from itertools import accumulate
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from uuid import UUID
 
 import httpx
 from dvc.output import Output
@@ -35,14 +34,12 @@ MAX_BYTES = 1_000_000  # a single picture up to this size is shown unchanged, so
 
 def stages(outcomes: Mapping[str, Outcome]) -> None:
     """A table of all stages: how each ended, the reason, and how long it took."""
-    artifacts.create_table_artifact(
-        [
-            {"stage": name, "state": each.status, "reason": each.reason, "seconds": round(each.seconds, 1)}
-            for name, each in outcomes.items()
-        ],
-        key="stages",
-        description="How each stage ended in this run, and why.",
-    )
+    rows = [
+        {"stage": name, "state": each.status, "reason": each.reason, "seconds": round(each.seconds, 1)}
+        for name, each in outcomes.items()
+    ]
+    description = "How each stage ended in this run, and why."
+    artifacts.create_table_artifact(rows, key="stages", description=description)
 
 
 def metrics() -> None:
@@ -128,12 +125,10 @@ def contact_sheet(pictures: list[Path]) -> tuple[bytes, int]:
     """
     images = [_last_frame(file) for file in pictures]
     figures = [image for image in images if image.width >= FIGURE_WIDTH]
-    columns, width, height = (
-        (1, SHOWN_WIDTH, 3 * SHOWN_WIDTH) if figures else (min(COLUMNS, len(images)), CELL, CELL)
-    )
     images = figures or images
+    columns, width = (1, SHOWN_WIDTH) if figures else (min(COLUMNS, len(images)), CELL)
     for image in images:
-        image.thumbnail((width, height), Image.Resampling.LANCZOS)
+        image.thumbnail((width, 3 * width if figures else width), Image.Resampling.LANCZOS)
     if figures:
         ends = accumulate(image.height for image in images)
         images = images[: max(1, sum(end <= MAX_HEIGHT for end in ends))]
@@ -163,7 +158,7 @@ class Progress:
 
     def __init__(self, stage: str) -> None:
         self._stage = stage
-        self._artifact: UUID | None = None
+        self._artifact: Any = None  # its UUID
 
     def __call__(self, percent: int, line: str) -> None:
         """Show ``percent`` and the whole line, which has the speed and the remaining time.
@@ -172,9 +167,8 @@ class Progress:
         """
         try:
             if self._artifact is None:
-                created: Any = artifacts.create_progress_artifact(
-                    percent, key=key(f"progress-{self._stage}"), description=line
-                )
+                name = key(f"progress-{self._stage}")
+                created: Any = artifacts.create_progress_artifact(percent, key=name, description=line)
                 self._artifact = created
             else:
                 artifacts.update_progress_artifact(self._artifact, percent, description=line)

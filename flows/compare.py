@@ -9,7 +9,6 @@ compared.
 
 import argparse
 import sys
-import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -40,7 +39,7 @@ def compare(
     nothing can be compared, and with ``fail_if_worse``, after creating the artifact, where a metric is worse
     by more than chance.
     """
-    from flows.workspace import Workspace
+    from flows.workspace import Workspace, half_a_second
     from pets.comparison import markdown, page
     from pets.comparison.build import build
 
@@ -48,7 +47,7 @@ def compare(
     me = {"name": runtime.flow_run.name}
     try:
         # What is read must not change meanwhile: the next run may start while a deployment compares.
-        with Workspace(Path.cwd()).held(me, logger.info, lambda: time.sleep(0.5)):
+        with Workspace(Path.cwd()).held(me, logger.info, half_a_second):
             comparison = build(old, new, old_model, new_model, pictures=page_file is not None)
         if page_file:
             write(page_file, page.render(comparison))

@@ -23,6 +23,8 @@ from flows.workspace import Workspace
 PROGRESS = re.compile(r"(\d{1,3})%\|")  # as tqdm writes it
 LAST_LINES = 5  # of the output of a stage that fails, in its state's message
 GRACE_SECONDS = 10  # between SIGINT and SIGKILL for a command that is being stopped
+Log = Callable[[str], None]
+Progress = Callable[[int, str], None]  # a percentage, and the whole line that has it
 
 
 class Status(StrEnum):
@@ -63,33 +65,36 @@ class CommandError(Exception):
 
 
 class Executor:
-    """Runs stages of a graph, several at once if called from several threads, and can stop them all."""
+    """Runs stages of a graph, several at once if called from several threads, and can stop them all.
 
-    def __init__(self, graph: Graph, workspace: Workspace) -> None:
-        self._graph = graph
+    No dataclass: Prefect would read its fields while stages write to them.
+    """
+
+    def __init__(self, graph: Graph, workspace: Workspace, force: bool) -> None:
+        self.graph = graph
+        self.outcomes: dict[str, Outcome] = {}  # of the stages that have ended
         self._workspace = workspace
+        self._force = force
         self._lock = threading.Lock()
         self._stopping = False
         self._running: set[subprocess.Popen[str]] = set()
 
-    def run(
-        self, name: str, force: bool, log: Callable[[str], None], progress: Callable[[int, str], None]
-    ) -> Outcome:
+    def run(self, name: str, log: Log, progress: Progress) -> Outcome:
         """Bring a stage up to date, as `dvc repro` does for one stage.
 
         Each line of its command's output goes to ``log``; if it is a progress bar, its percentage and the
         line go to ``progress``. Unless the stage succeeds, its outputs are left as they were.
         """
-        stage = self._graph.stages[name]
+        stage = self.graph.stages[name]
         started = time.monotonic()
-        with self._graph.locked():
-            reason = FORCED if force else describe(self._graph.changes(stage))
+        with self.graph.locked():
+            reason = FORCED if self._force else describe(self.graph.changes(stage))
             if not reason:
                 return Outcome(Status.CACHED, "nothing changed since it last ran")
         log(f"reason to run: {reason}")
         try:
             with self._workspace.snapshot(name, [Path(out.fs_path) for out in stage.outs]):
-                restored = self._reproduce(stage, force, log, progress)
+                restored = self._reproduce(stage, log, progress)
         except CommandError as error:
             status, reason = Status.UNREACHABLE if error.temporary else Status.FAILED, str(error)
         except StoppedError:
@@ -112,28 +117,24 @@ class Executor:
                 process.wait(max(0, deadline - time.monotonic()))
             _signal(process, signal.SIGKILL)  # also whatever it started and left behind
 
-    def _reproduce(
-        self, stage: Stage, force: bool, log: Callable[[str], None], progress: Callable[[int, str], None]
-    ) -> bool:
+    def _reproduce(self, stage: Stage, log: Log, progress: Progress) -> bool:
         """Run the command between DVC's steps; returns whether DVC restored the outputs instead."""
         if not stage.cmd or stage.frozen:  # data that DVC only tracks, and frozen stages
-            with self._graph.locked():
-                stage.reproduce(force=force)
+            with self.graph.locked():
+                stage.reproduce(force=self._force)
                 stage.dump(update_pipeline=False)
             return False
-        with self._graph.locked():
-            needed = self._graph.prepare(stage, force)
+        with self.graph.locked():
+            needed = self.graph.prepare(stage, self._force)
         if needed:
             for command in _enforce_cmd_list(stage.cmd):
                 log(f"> {command}")
                 self._command(stage, command, log, progress)
-        with self._graph.locked():
-            self._graph.finish(stage)
+        with self.graph.locked():
+            self.graph.finish(stage)
         return not needed
 
-    def _command(
-        self, stage: Stage, command: str, log: Callable[[str], None], progress: Callable[[int, str], None]
-    ) -> None:
+    def _command(self, stage: Stage, command: str, log: Log, progress: Progress) -> None:
         """Run one command line in the shell and the environment that DVC would use."""
         options = prepare_kwargs(stage, run_env=self._workspace.environment())
         # `python` is the interpreter of this flow, even if its virtual environment is not activated.

@@ -11,9 +11,10 @@ import shutil
 import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
-from dataclasses import dataclass
+from contextlib import ExitStack, contextmanager, suppress
+from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 import psutil
 from dvc.dependency.base import DependencyDoesNotExistError
@@ -28,6 +29,7 @@ from dvc.stage.exceptions import StageFileDoesNotExistError, StageNotFound
 from dvc.stage.serialize import to_lockfile, to_single_stage_lockfile
 from dvc.utils.serialize import modify_yaml
 
+from flows.workspace import wait_for
 from pets.core.errors import UserError, nearest
 from pets.core.files import atomic
 
@@ -35,8 +37,7 @@ FORCED = "forced"
 MAX_NAMED = 3  # changes in a reason; the others are counted
 
 
-@dataclass(frozen=True)
-class Change:
+class Change(NamedTuple):
     """One reason for DVC to run a stage: a description, and the path in dvc.yaml if a file changed."""
 
     path: str | None
@@ -49,8 +50,7 @@ def describe(changes: Sequence[Change]) -> str:
     return ", ".join(change.text for change in changes[:MAX_NAMED]) + more
 
 
-@dataclass(frozen=True)
-class Planned:
+class Planned(NamedTuple):
     """What a run would do with a stage, and the reason.
 
     ``action`` is "run", "restore" (from the run cache), "cached" (nothing changed), or "may run" if that
@@ -102,7 +102,7 @@ class Graph:
     def locked(self) -> Iterator[None]:
         """Hold DVC's lock of the project: around DVC's own steps, never while a command runs."""
         with self._threads, dvc_errors():
-            _acquire(self.repo.lock.lock, self._report, self._holder, self._pause)
+            wait_for(self.repo.lock.lock, LockError, self._holder, self._report, self._pause)
             try:
                 yield
             finally:
@@ -123,18 +123,11 @@ class Graph:
         DVC identifies a holder by process and command line, so its calls from this process pass.
         """
 
-        def reserve() -> AbstractContextManager[None]:
-            return rwlock(
-                self.repo.tmp_dir,
-                self.repo.fs,
-                " ".join(sys.argv),
-                read=[],
-                write=[out.fs_path for stage in self.repo.index.stages for out in stage.outs],
-                hardlink=self.repo.config["core"].get("hardlink_lock", False),
-            )
-
         with dvc_errors(), ExitStack() as held:
-            _acquire(lambda: held.enter_context(reserve()), self._report, _blockers, self._pause)
+            command, hardlink = " ".join(sys.argv), self.repo.config["core"].get("hardlink_lock", False)
+            outs = [out.fs_path for stage in self.repo.index.stages for out in stage.outs]
+            lock = partial(rwlock, self.repo.tmp_dir, self.repo.fs, command, [], outs, hardlink)
+            wait_for(lambda: held.enter_context(lock()), LockError, _blockers, self._report, self._pause)
             yield
 
     def changes(self, stage: Stage) -> list[Change]:
@@ -247,25 +240,6 @@ def dvc_errors() -> Iterator[None]:
         yield
     except DvcException as error:
         raise UserError(" ".join(str(error).split())) from error
-
-
-def _acquire(
-    acquire: Callable[[], object],
-    report: Callable[[str], None],
-    holder: Callable[[LockError], str],
-    pause: Callable[[], None],
-) -> None:
-    """Acquire one of DVC's locks, however long that takes; report once who holds it."""
-    reported = None
-    while True:
-        try:
-            acquire()
-        except LockError as error:
-            if reported != (reported := holder(error)):
-                report(f"waiting for {reported}")
-            pause()
-        else:
-            return
 
 
 def _blockers(error: LockError) -> str:

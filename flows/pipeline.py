@@ -25,7 +25,7 @@ from typing import Annotated, Any
 from prefect import allow_failure, flow, get_run_logger, runtime, task
 from prefect.cache_policies import NO_CACHE
 from prefect.client.orchestration import get_client
-from prefect.client.schemas.objects import State, TaskRun
+from prefect.client.schemas.objects import State
 from prefect.exceptions import PrefectException
 from prefect.futures import PrefectFuture, wait
 from prefect.settings import PREFECT_API_URL
@@ -37,7 +37,7 @@ from ruamel.yaml import YAML, YAMLError
 from flows import artifacts, publish
 from flows.execution import Executor, Outcome, Status
 from flows.graph import Graph
-from flows.workspace import Workspace
+from flows.workspace import Workspace, half_a_second
 from pets.core import params as parameters
 from pets.core.errors import UserError
 
@@ -75,23 +75,32 @@ def pipeline(
             if killed:
                 _close(killed, logger.warning)
             workspace.stop_leftovers(logger.info)
-            head = _ready_to_commit(commit_to, cancelled) if commit_to else ""
+            if commit_to:
+                publish.check_branch(commit_to)
+                head = publish.clean_head(publish.results(Graph([], logger.info, cancelled.pause)))
             # Parameters with which the graph is not valid are not kept.
             with workspace.snapshot("--set", [parameters.FILE]):
                 _set(params or {})
                 graph = Graph(targets or [], logger.info, cancelled.pause)
             with graph.reserved():
                 workspace.restore_killed(graph.matches_lock, logger.info)
-                outcomes = _run_stages(graph, workspace, force, jobs, cancelled)
-            _show(graph, outcomes)
+                outcomes = _run_stages(Executor(graph, workspace, force), jobs, cancelled)
+            artifacts.stages(outcomes)
+            artifacts.metrics()
+            artifacts.report(REPORT, SUMMARY)
+            artifacts.galleries(graph.stages)
             if not all(each.status.succeeded for each in outcomes.values()):
                 return _failed(outcomes)
             cancelled.ask()
-            if push:
-                _push(graph)
+            if push and (remote := graph.repo.config["core"].get("remote")):
+                logger.info("pushed %d files to the remote %s", publish.push(graph), remote)
+            elif push:
+                logger.info("nothing pushed: no DVC remote is configured")
             if commit_to:
-                _commit(
-                    commit_to, [*publish.results(graph), *([str(parameters.FILE)] if params else [])], head
+                results = publish.results(graph) + ([str(parameters.FILE)] if params else [])
+                made = publish.commit(commit_to, f"Results of the run {run['name']}", results, head)
+                logger.info(
+                    f"committed {made} on {commit_to}" if made else f"{commit_to} already has these results"
                 )
     except UserError as error:
         return Failed(message=str(error))
@@ -119,7 +128,7 @@ class Cancellation:
 
     def pause(self) -> None:
         """Wait for half a second. Raises CancelledError."""
-        time.sleep(0.5)
+        half_a_second()
         self.check()
 
     def check(self) -> None:
@@ -136,27 +145,9 @@ class Cancellation:
         self._next = time.monotonic() + CANCEL_CHECK_SECONDS
 
 
-def _ready_to_commit(branch: str, cancelled: Cancellation) -> str:
-    """The commit checked out, with no uncommitted changes. Raises UserError."""
-    publish.check_branch(branch)
-    return publish.clean_head(publish.results(Graph([], get_run_logger().info, cancelled.pause)))
-
-
-class Work:
-    """What the stages of one run share. No dataclass: Prefect would read its fields while stages write."""
-
-    def __init__(self, graph: Graph, executor: Executor, force: bool) -> None:
-        self.graph = graph
-        self.executor = executor
-        self.force = force
-        self.outcomes: dict[str, Outcome] = {}
-
-
-def _run_stages(
-    graph: Graph, workspace: Workspace, force: bool, jobs: int, cancelled: Cancellation
-) -> dict[str, Outcome]:
+def _run_stages(executor: Executor, jobs: int, cancelled: Cancellation) -> dict[str, Outcome]:
     """Submit each stage once all before it have ended, ``jobs`` at a time, in the order of `dvc repro`."""
-    work = Work(graph, Executor(graph, workspace), force)
+    graph, outcomes = executor.graph, executor.outcomes
     futures: dict[str, PrefectFuture[Any]] = {}
     ended: SimpleQueue[str] = SimpleQueue()
     done: set[str] = set()
@@ -166,18 +157,18 @@ def _run_stages(
                 if len(futures) - len(done) < jobs and name not in futures and done.issuperset(upstream):
                     needed: list[Any] = [allow_failure(futures[each]) for each in upstream]
                     named = run_stage.with_options(name=name, task_run_name=name)
-                    futures[name] = named.submit(name, work, wait_for=needed, return_state=False)
+                    futures[name] = named.submit(name, executor, wait_for=needed, return_state=False)
                     futures[name].add_done_callback(partial(_end, ended, name))
             name = _next(ended, cancelled)
             done.add(name)
             state = futures[name].state
-            if name not in work.outcomes:  # a bug of this program; its traceback is in the log
-                work.outcomes[name] = Outcome(Status.FAILED, state.message or str(state.type))
+            if name not in outcomes:  # a bug of this program; its traceback is in the log
+                outcomes[name] = Outcome(Status.FAILED, state.message or str(state.type))
     except BaseException:
-        work.executor.stop()
+        executor.stop()
         wait(list(futures.values()))
         raise
-    return {name: work.outcomes[name] for name in graph.stages}
+    return {name: outcomes[name] for name in graph.stages}
 
 
 def _end(ended: "SimpleQueue[str]", name: str, _: PrefectFuture[Any]) -> None:
@@ -192,41 +183,30 @@ def _next(ended: "SimpleQueue[str]", cancelled: Cancellation) -> str:
             return ended.get(timeout=0.5)
 
 
-def _temporary(task: Any, run: TaskRun, state: State[Any]) -> bool:
-    return state.name == Status.UNREACHABLE
-
-
 @task(
     cache_policy=NO_CACHE,
     retries=3,
     retry_delay_seconds=exponential_backoff(10),
     retry_jitter_factor=0.5,
-    retry_condition_fn=_temporary,
+    retry_condition_fn=lambda task, run, state: state.name == Status.UNREACHABLE,
 )
-def run_stage(name: str, work: Work) -> State[Any]:
+def run_stage(name: str, executor: Executor) -> State[Any]:
     """Run one stage; retry it only if its exit status says that the error may go away by itself."""
-    logger = get_run_logger()
-    missing = [each for each in work.graph.upstream[name] if not work.outcomes[each].status.succeeded]
+    upstream = executor.graph.upstream[name]
+    missing = [each for each in upstream if not executor.outcomes[each].status.succeeded]
     if missing:
         outcome = Outcome(Status.SKIPPED, f"it needs {', '.join(missing)}")
     else:
         try:
-            outcome = work.executor.run(name, work.force, logger.info, artifacts.Progress(name))
+            outcome = executor.run(name, get_run_logger().info, artifacts.Progress(name))
         except UserError as error:
             outcome = Outcome(Status.FAILED, str(error))
-    work.outcomes[name] = outcome
+    executor.outcomes[name] = outcome
     if outcome.status.succeeded:
         return Completed(name=outcome.status, message=outcome.reason)
     if outcome.status in (Status.SKIPPED, Status.CANCELLED):
         return Cancelled(name=outcome.status, message=outcome.reason)
     return Failed(name=outcome.status, message=outcome.reason)
-
-
-def _show(graph: Graph, outcomes: dict[str, Outcome]) -> None:
-    artifacts.stages(outcomes)
-    artifacts.metrics()
-    artifacts.report(REPORT, SUMMARY)
-    artifacts.galleries(graph.stages)
 
 
 def _failed(outcomes: dict[str, Outcome]) -> State[Any]:
@@ -235,25 +215,6 @@ def _failed(outcomes: dict[str, Outcome]) -> State[Any]:
     }
     reasons = "\n".join(f"{name}: {each.reason}" for name, each in failed.items())
     return Failed(message=f"{len(failed)} of {len(outcomes)} stages failed.\n{reasons}")
-
-
-@task(name="push", cache_policy=NO_CACHE, retries=2, retry_delay_seconds=exponential_backoff(10))
-def push_outputs(graph: Graph) -> int:
-    """`dvc push`."""
-    return publish.push(graph)
-
-
-def _push(graph: Graph) -> None:
-    logger = get_run_logger()
-    if name := publish.remote(graph):
-        logger.info("pushed %d files to the remote %s", push_outputs(graph), name)
-    else:
-        logger.info("nothing pushed: no DVC remote is configured")
-
-
-def _commit(branch: str, paths: list[str], head: str) -> None:
-    made = publish.commit(branch, f"Results of the run {runtime.flow_run.name}", paths, head)
-    get_run_logger().info(f"committed {made} on {branch}" if made else f"{branch} already has these results")
 
 
 def _close(killed: dict[str, Any], report: Callable[[str], None]) -> None:
@@ -296,7 +257,6 @@ def main(words: list[str]) -> int:
         if arguments.plan:
             _plan(arguments.targets, arguments.force, changes)
             return 0
-        Workspace(Path.cwd())
         _require_server()
     except UserError as error:
         print(f"pipeline: {error}", file=sys.stderr)
@@ -333,11 +293,11 @@ def _plan(targets: list[str], force: bool, changes: dict[str, Any]) -> None:
     """Print the plan: with changes to params.yaml, of the changed file, which is then restored."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the file is restored then, too
     workspace = Workspace(Path.cwd())
-    with workspace.held({"name": "--plan"}, _report, _pause), ExitStack() as changed:
+    with workspace.held({"name": "--plan"}, _report, half_a_second), ExitStack() as changed:
         if changes:
             changed.enter_context(workspace.snapshot("--plan", [parameters.FILE], always=True))
             _set(changes)
-        graph = Graph(targets, _report, _pause)
+        graph = Graph(targets, _report, half_a_second)
         with graph.reserved():
             planned = graph.plan(force)
     width = max(len(each.name) for each in planned)
@@ -345,16 +305,12 @@ def _plan(targets: list[str], force: bool, changes: dict[str, Any]) -> None:
         print(f"{each.action:8} {each.name:{width}}  {each.reason}")
 
 
-def _pause() -> None:
-    time.sleep(0.5)
-
-
 def _report(message: str) -> None:
     print(f"pipeline: {message}", file=sys.stderr)
 
 
 def _require_server() -> None:
-    """Raise UserError if the server at PREFECT_API_URL does not answer.
+    """Raise UserError if there is no DVC project here, or the server at PREFECT_API_URL does not answer.
 
     If none is set, Prefect starts one: marked as this workspace's, so that the next run stops it if this one
     is killed.

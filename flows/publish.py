@@ -6,16 +6,15 @@ import tempfile
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from prefect import task
+from prefect.cache_policies import NO_CACHE
+from prefect.tasks import exponential_backoff
+
 from flows.graph import Graph, dvc_errors
 from pets.core.errors import UserError
 
 
-def remote(graph: Graph) -> str | None:
-    """The remote that `dvc push` would use; None if none is configured."""
-    name: str | None = graph.repo.config["core"].get("remote")
-    return name
-
-
+@task(name="push", cache_policy=NO_CACHE, retries=2, retry_delay_seconds=exponential_backoff(10))
 def push(graph: Graph) -> int:
     """Run `dvc push`; returns the number of files that it sent."""
     with dvc_errors():
@@ -77,7 +76,7 @@ def commit(branch: str, message: str, paths: Sequence[str], head: str) -> str | 
     if tree == _git("rev-parse", f"{tip or head}^{{tree}}"):
         return None
     parents = [tip or head]
-    if subprocess.run(["git", "merge-base", "--is-ancestor", head, parents[0]]).returncode:
+    if subprocess.run(["git", "merge-base", "--is-ancestor", head, *parents]).returncode:
         parents.append(head)
     made = _git("commit-tree", tree, *(word for each in parents for word in ("-p", each)), "-m", message)
     _git("update-ref", "-m", f"commit: {message}", ref, made, tip or "0" * 40)

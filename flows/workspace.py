@@ -20,6 +20,7 @@ import json
 import os
 import shutil
 import socket
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
@@ -57,7 +58,13 @@ class Workspace:
         """
         self.folder.mkdir(parents=True, exist_ok=True)
         with (self.folder / "lock").open("a+", encoding="utf-8") as file:
-            _acquire(file, report, pause)
+            wait_for(
+                lambda: fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB),
+                BlockingIOError,
+                lambda _: _describe(_read_owner(file)),
+                report,
+                pause,
+            )
             killed = _read_owner(file)
             since = datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
             _write_owner(file, {**run, "pid": os.getpid(), "host": socket.gethostname(), "since": since})
@@ -161,22 +168,41 @@ def _discard(folder: Path) -> None:
     remove(renamed)
 
 
-def _acquire(file: TextIO, report: Callable[[str], None], pause: Callable[[], None]) -> None:
-    reported = None
+def wait_for(
+    acquire: Callable[[], object],
+    taken: type[Exception],
+    holder: Callable[[Any], str],
+    report: Callable[[str], None],
+    pause: Callable[[], None],
+) -> None:
+    """Acquire a lock, however long that takes; report once who holds it, which is "" where nobody knows.
+
+    ``acquire`` raises ``taken`` while another process holds the lock; ``holder`` gets that error.
+    """
+    reported = ""
     while True:
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            owner = _read_owner(file)
-            if owner and owner != reported:
-                report(
-                    f"waiting for the run {owner['name']} (process {owner['pid']} on {owner['host']}, "
-                    f"since {owner['since']}) in the same folder"
-                )
-                reported = owner
+            acquire()
+        except taken as error:
+            found = holder(error)
+            if found and found != reported:
+                report(f"waiting for {found}")
+                reported = found
             pause()
         else:
             return
+
+
+def half_a_second() -> None:
+    """The usual pause between two attempts."""
+    time.sleep(0.5)
+
+
+def _describe(owner: dict[str, Any] | None) -> str:
+    if not owner:
+        return ""
+    process = f"process {owner['pid']} on {owner['host']}, since {owner['since']}"
+    return f"the run {owner['name']} ({process}) in the same folder"
 
 
 def _read_owner(file: TextIO) -> dict[str, Any] | None:

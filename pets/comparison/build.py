@@ -110,10 +110,8 @@ def _compared(
             label_name=new.label_name,
         )
         result = paired(old, new, samples, seed)
-    except MissingError as error:
-        return replace(compared, missing=str(error))
-    except UnpairableError as error:
-        return replace(compared, missing=str(error), unpairable=True)
+    except (MissingError, UnpairableError) as error:
+        return replace(compared, missing=str(error), unpairable=isinstance(error, UnpairableError))
     catalogs = thumbnails.catalogs(*((revision, each.dataset) for revision, each in sides))
     if len(catalogs) == 2:
         other = thumbnails.other_pictures(result.images["image_id"], *(catalog for *_, catalog in catalogs))

@@ -50,8 +50,7 @@ def chosen(name: str, combinations: Iterable[Combination], revision: str) -> Com
     Raises UserError where it matches none or several.
     """
     known = list(combinations)
-    words = name.strip("/").split("/")
-    matching = [each for each in known if f"/{'/'.join(words)}/" in f"/{each}/"]
+    matching = [each for each in known if f"/{name.strip('/')}/" in f"/{each}/"]
     if len(matching) == 1:
         return matching[0]
     if matching:

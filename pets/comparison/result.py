@@ -82,10 +82,8 @@ class Pair:
             return [*remarks, f"Not tested: {self.missing}."]
         one = self.paired
         if self.same:
-            return [
-                *remarks,
-                f"The same predictions for all {len(one.images):,} images, and the same metrics.",
-            ]
+            same = f"The same predictions for all {len(one.images):,} images, and the same metrics."
+            return [*remarks, same]
         remarks.append(
             f"{len(one.images):,} images in both: {len(one.gained):,} gained, {len(one.lost):,} lost; "
             "the others are correct in both or wrong in both."

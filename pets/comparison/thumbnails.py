@@ -2,6 +2,7 @@
 
 import base64
 from collections.abc import Iterable
+from contextlib import suppress
 
 import pandas as pd
 
@@ -13,10 +14,8 @@ def catalogs(*sides: tuple[Revision, str]) -> list[tuple[Revision, str, pd.DataF
     """Each revision and data set with its catalog; those whose catalog is not available are left out."""
     found = []
     for revision, dataset in sides:
-        try:
+        with suppress(MissingError):
             found.append((revision, dataset, revision.catalog(dataset)))
-        except MissingError:
-            continue
     return found
 
 

@@ -192,10 +192,8 @@ def _probabilities(table: pd.DataFrame, side: str, classes: list[str], order: li
 
 
 def _classes(images: pd.DataFrame) -> pd.DataFrame:
-    gained, lost = (
-        images["new_correct"] & ~images["old_correct"],
-        images["old_correct"] & ~images["new_correct"],
-    )
+    gained = images["new_correct"] & ~images["old_correct"]
+    lost = images["old_correct"] & ~images["new_correct"]
     grouped = images.assign(gained=gained, lost=lost, images=1).groupby("label", sort=True)
     table = grouped.agg(
         images=("images", "sum"),

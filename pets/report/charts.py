@@ -189,9 +189,7 @@ def reliability(table: pd.DataFrame) -> Markup:
     ``table`` has confidence, accuracy (0..1) and images, a row per bin; bins without images are left out.
     """
     table = table[table["images"] > 0]
-    confidence, accuracy, images = (
-        table[name].to_numpy(float) for name in ("confidence", "accuracy", "images")
-    )
+    confidence, accuracy, images = table[["confidence", "accuracy", "images"]].to_numpy(float).T
     plot = _Plot(top=12, height=280)
     marks = [*plot.frame(WHOLE.ticks, x_ticks=WHOLE.ticks), plot.line("diagonal", (0, 0), (1, 1))]
     marks += [plot.line("gap", (x, x), (x, y)) for x, y in zip(confidence, accuracy, strict=True)]
@@ -286,10 +284,8 @@ def robustness(table: pd.DataFrame) -> Markup:
             radius = 7.5 if kind == "strong" else 4.5  # a ring, which shows around PGD's dot where they agree
             line.append(plot.dot((x, y), radius, f"{title}, epsilon {level}/255: {100 * y:.1f}% robust"))
         marks.append(tag("g", *line, class_=kind))
-        lines.append(
-            f"{title}: "
-            + ", ".join(f"{100 * y:.0f}% at {x}/255" for x, y in zip(levels, heights, strict=True))
-        )
+        shares = ", ".join(f"{100 * y:.0f}% at {x}/255" for x, y in zip(levels, heights, strict=True))
+        lines.append(f"{title}: {shares}")
     for x, level in zip(places, levels, strict=True):
         marks.append(tag("text", level, x=plot.x(x), y=plot.top + plot.height + 18, text_anchor="middle"))
     marks.append(_side_title("Robust accuracy", plot.y(0.5)))
