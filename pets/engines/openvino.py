@@ -1,4 +1,4 @@
-"""A backbone run by OpenVINO, which is made for CPUs: two to three times as fast there as PyTorch."""
+"""A backbone run by OpenVINO, which is made for CPUs: about twice as fast there as PyTorch."""
 
 import warnings
 from importlib.util import find_spec
