@@ -1,24 +1,47 @@
-"""What the README says of the ideals, with the parameters that are committed."""
+"""What the README says of the ideals, with the parameters that are committed, in other arithmetic too."""
 
 import json
+import os
+import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from pets.core import params
-from stages import ideal
 from tests.conftest import ROOT
 
+ROOM = 0.05  # below what was seen on any machine
+SAID = re.compile(
+    r"zebra as one with at least ([\d.]+), its golden retriever with ([\d.]+) to 1\.000 and its tabby with "
+    r"([\d.]+) to [\d.]+ \(([\d.]+) on another machine\)"
+)
 
-def test_saved_ideals_are_classified_as_their_class(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+
+@pytest.mark.parametrize(
+    "processor",
+    [
+        {},
+        {"OMP_NUM_THREADS": "1"},
+        {"ATEN_CPU_CAPABILITY": "default", "ONEDNN_MAX_CPU_ISA": "SSE41"},
+    ],
+    ids=["as it is", "one thread", "SSE4.1"],
+)
+def test_saved_ideals_are_classified_as_the_readme_says(
+    processor: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said = SAID.search(" ".join((ROOT / "README.md").read_text("utf-8").split()))
+    assert said
+    zebra, golden, *tabby = map(float, said.groups())
     monkeypatch.chdir(tmp_path)
     (tmp_path / "params.yaml").write_text((ROOT / "params.yaml").read_text())
-    params.override(["ideal.ablation=[]", "ideal.frames=0"])
-    ideal.main("efficientnet_lite0")
+    classes = "[tabby]" if processor else "[zebra, tabby, golden retriever]"
+    params.override(["ideal.ablation=[]", "ideal.frames=0", f"ideal.classes={classes}"])
+    command = [sys.executable, "-m", "stages.ideal", "efficientnet_lite0"]
+    subprocess.run(command, env={**os.environ, "PYTHONPATH": str(ROOT), **processor}, check=True)
     summary = json.loads((tmp_path / "ideals/imagenet/efficientnet_lite0/summary.json").read_text())
     print(summary)
-    # On another processor, in other arithmetic or with another seed, the tabby had 0.91 to 0.98.
-    least = {"cat": 0.95, "dog": 0.95, "zebra": 0.95, "golden retriever": 0.95, "tabby": 0.8}
-    assert summary["probability"].keys() == least.keys()
+    least = {"zebra": zebra, "tabby": min(tabby), "golden retriever": golden}
     for name, probability in summary["probability"].items():
-        assert probability > least[name]
+        assert probability > least[name] - ROOM
