@@ -8,8 +8,8 @@ import torch
 
 from pets.backbones.base import Backbone
 from pets.core.errors import UserError
-from pets.engines.device import Device, Precision, resolve_device
-from pets.engines.openvino import OpenVino, is_installed
+from pets.engines.device import Device, Precision, resolve_device, resolve_precision
+from pets.engines.openvino import HINTS, OpenVino, is_installed
 from pets.engines.pytorch import Engine
 
 Name = Literal["auto", "torch", "openvino"]
@@ -25,7 +25,8 @@ def choose(
     OpenVINO's features of the first ``files`` are compared with PyTorch's in float32: where they differ,
     "auto" is PyTorch, and "openvino" raises UserError. A printed line says what was chosen and why.
     """
-    if name == "auto" and (resolve_device(device) != "cpu" or not is_installed()):
+    if name == "auto" and (reason := _why_not_openvino(device, precision)):
+        print(f"PyTorch is used: {reason}.")
         name = "torch"
     if name == "torch":
         return name, Engine(backbone, device, precision)
@@ -39,6 +40,16 @@ def choose(
         raise UserError(f"{found}, where {LEAST_MEAN} and {LEAST} are needed; set embed.engine: torch.")
     print(f"{found}: PyTorch is used.")
     return "torch", Engine(backbone, device, precision)
+
+
+def _why_not_openvino(device: Device, precision: Precision) -> str:
+    """Empty where it can be tried."""
+    where = resolve_device(device)
+    if where != "cpu":
+        return f"OpenVINO is not for {where} here"
+    if resolve_precision(precision, where) not in HINTS:
+        return f"OpenVINO has no {precision}"
+    return "" if is_installed() else "OpenVINO is not installed"
 
 
 def similarity(engine: Engine, backbone: Backbone, files: Sequence[Path]) -> tuple[float, float]:

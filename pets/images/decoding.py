@@ -62,7 +62,8 @@ def decode(data: bytes) -> Decoded:
             raise
         except Exception as error:  # noqa: BLE001 (of broken files, decoders raise anything)
             known = "cannot identify" not in str(error)
-            reason = reason or (str(error) if known else "not a picture of a known format")
+            said = str(error) or type(error).__name__  # some errors, such as MemoryError, have no message
+            reason = reason or (said if known else "not a picture of a known format")
     raise UndecodableError(reason)
 
 

@@ -5,10 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from PIL import Image
 
 from pets.backbones.base import Backbone
-from pets.backbones.build import build
 from pets.core.errors import UserError
 from pets.engines import choice, openvino
 from pets.engines.choice import choose
@@ -16,23 +14,6 @@ from pets.engines.device import Precision
 from pets.engines.openvino import OpenVino
 from pets.engines.pytorch import Engine
 from pets.images.batches import batches
-
-
-@pytest.fixture(scope="module")
-def lite() -> Backbone:
-    return build("efficientnet_lite0", Path("weights"))
-
-
-@pytest.fixture(scope="module")
-def files(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
-    """Blurred noise: pictures with more structure than noise alone."""
-    folder = tmp_path_factory.mktemp("pictures")
-    generator = np.random.default_rng(0)
-    for number in range(20):
-        pixels = generator.integers(0, 256, (12, 9 + number, 3), dtype=np.uint8)
-        picture = Image.fromarray(pixels).resize((200 + number, 180), Image.Resampling.BICUBIC)
-        picture.save(folder / f"{number:02}.png")
-    return sorted(folder.iterdir())
 
 
 @pytest.mark.parametrize(("views", "precision", "least"), [(1, "float32", 0.99999), (2, "bfloat16", 0.995)])
@@ -90,12 +71,23 @@ class TestChoice:
             choose("openvino", lite, "cpu", "float32", files)
 
     def test_pytorch_without_the_package(
-        self, lite: Backbone, files: list[Path], monkeypatch: pytest.MonkeyPatch
+        self,
+        lite: Backbone,
+        files: list[Path],
+        capsys: pytest.CaptureFixture[str],
+        monkeypatch: pytest.MonkeyPatch,
     ) -> None:
         monkeypatch.setattr(openvino, "find_spec", lambda _: None)
         assert choose("auto", lite, "cpu", "float32", files)[0] == "torch"
+        assert capsys.readouterr().out == "PyTorch is used: OpenVINO is not installed.\n"
         with pytest.raises(UserError, match="not installed: run `pip install openvino`"):
             choose("openvino", lite, "cpu", "float32", files)
+
+    def test_pytorch_in_a_precision_that_openvino_has_not(
+        self, lite: Backbone, files: list[Path], capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        assert choose("auto", lite, "cpu", "float16", files)[0] == "torch"
+        assert capsys.readouterr().out == "PyTorch is used: OpenVINO has no float16.\n"
 
     def test_pytorch_by_name(self, lite: Backbone, files: list[Path]) -> None:
         assert type(choose("torch", lite, "cpu", "float32", files)[1]) is Engine

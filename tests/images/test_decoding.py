@@ -100,3 +100,15 @@ def test_damaged_bytes_decode_or_are_told(kind: str, position: float, byte: int,
     except UndecodableError:
         return
     assert pixels.ndim == 3
+
+
+@pytest.mark.parametrize("error", [MemoryError(), AssertionError(), ValueError("a reason")])
+def test_an_error_without_a_message_is_named(error: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The catalog's reason is never empty."""
+
+    def fails(_: object) -> None:
+        raise error
+
+    monkeypatch.setattr(Image, "open", fails)
+    with pytest.raises(UndecodableError, match=str(error) or type(error).__name__):
+        decode(b"a picture")
