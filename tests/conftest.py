@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tarfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +20,8 @@ PROJECT = ("flows", "pets", "stages", "params.yaml", "dvc.yaml", "prefect.yaml",
 CHROMIUM = next(
     (path for path in map(Path, ("/usr/bin/chromium", "/usr/bin/chromium-browser")) if path.exists()), None
 )
+BACKBONE = "efficientnet_lite0"
+HEADS = ("linear", "prototype")
 # Galleries as small as they can be: most tests are about something else.
 SMALL_GALLERIES = (
     "ideal.classes=[zebra]",
@@ -93,6 +96,16 @@ def md5(file: Path) -> str:
     return hashlib.md5(file.read_bytes()).hexdigest()
 
 
+def pack(raw: Path, folder: Path) -> dict[str, Path]:
+    """The official archives of a raw folder: images.tar.gz and annotations.tar.gz."""
+    archives = {}
+    for name in ("images", "annotations"):
+        archives[name] = folder / f"{name}.tar.gz"
+        with tarfile.open(archives[name], "w:gz") as archive:
+            archive.add(raw / name, arcname=name)
+    return archives
+
+
 def stages_run(output: str) -> set[str]:
     """The stages that a `dvc repro` ran, by its output."""
     return {line.split("'")[1] for line in output.splitlines() if line.startswith("Running stage")}
@@ -139,6 +152,39 @@ def shared_by_processes(
         return workspace
 
     return get
+
+
+@pytest.fixture(scope="session")
+def finished(
+    new_workspace: Callable[[], Workspace],
+    shared_by_processes: Callable[[str, Callable[[], Workspace]], Workspace],
+) -> Workspace:
+    """The sample, few and small, through every stage, its results committed. Don't change it."""
+
+    def run() -> Workspace:
+        workspace = new_workspace()
+        workspace.set_params(
+            "run.datasets=[sample]",
+            f"run.backbones=[{BACKBONE}]",
+            f"run.heads=[{', '.join(HEADS)}]",
+            "datasets.sample.per_breed=6",
+            "datasets.sample.size=96",
+            "evaluate.bootstrap=100",
+            "ideal_breeds.breeds=[cat, samoyed, Bengal]",
+            "ideal_breeds.coarse_steps=60",
+            "ideal_breeds.fine_steps=12",
+        )
+        workspace.run("dvc", "repro")
+        workspace.commit("a run")
+        return workspace
+
+    return shared_by_processes("finished", run)
+
+
+@pytest.fixture
+def sample(finished: Workspace, tmp_path: Path) -> Workspace:
+    """A copy of the finished run, to be changed."""
+    return finished.copy(tmp_path / "workspace")
 
 
 @pytest.fixture(scope="session")

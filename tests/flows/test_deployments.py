@@ -5,7 +5,7 @@ import json
 import os
 import signal
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -92,19 +92,12 @@ class Deployed:
 
 @pytest.fixture(scope="module")
 def deployed(
-    new_workspace: Callable[[], Workspace], server: Server, tmp_path_factory: pytest.TempPathFactory
+    finished: Workspace, server: Server, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Deployed]:
-    workspace = new_workspace()
-    workspace.set_params(
-        "run.datasets=[sample]",
-        "run.backbones=[efficientnet_lite0]",
-        "run.heads=[prototype]",
-        "datasets.sample.per_breed=4",
-        "datasets.sample.size=64",
-        "evaluate.bootstrap=100",
-    )
+    workspace = finished.copy(tmp_path_factory.mktemp("deployed") / "workspace")
+    workspace.set_params("run.heads=[prototype]")
     workspace.run("dvc", "repro")
-    workspace.commit("the small sample, and its results")
+    workspace.commit("one head, and its results")
     pool = Deployed(workspace, server, None, tmp_path_factory.mktemp("elsewhere"))  # type: ignore[arg-type]
     pool.prefect("work-pool", "create", POOL, "--type", "process")
     pool.prefect("--no-prompt", "deploy", "--all")

@@ -4,8 +4,7 @@ import hashlib
 import shlex
 from pathlib import Path
 
-from tests.conftest import Workspace
-from tests.stages.conftest import BACKBONE, HEADS
+from tests.conftest import BACKBONE, HEADS, Workspace
 
 # One process for all, because importing torch takes longer than most of these stages.
 RUN = """

@@ -12,8 +12,7 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import Workspace, md5, stages_run
-from tests.stages.conftest import BACKBONE, HEADS, pack
+from tests.conftest import BACKBONE, HEADS, Workspace, md5, pack, stages_run
 
 OF_A_HEAD = ("train", "evaluate", "attack", "ideal_breeds", "transfer", "gradcam")
 
@@ -46,15 +45,15 @@ class TestEditedCode:
         sample.set_params(f"run.heads=[{', '.join(HEADS)}, centroid]")
         assert changed(sample) == of_head("centroid") | {"report"}  # which shows one head more
         output = sample.run(
-            "dvc", "repro", f"evaluate@sample-{BACKBONE}-centroid", f"evaluate@sample-{BACKBONE}-knn"
+            "dvc", "repro", f"evaluate@sample-{BACKBONE}-centroid", f"evaluate@sample-{BACKBONE}-linear"
         )
         assert stages_run(output) == {
             f"{stage}@sample-{BACKBONE}-centroid" for stage in ("train", "evaluate")
         }
 
     def test_a_head_re_runs_its_own_stages(self, sample: Workspace) -> None:
-        edit(sample, "pets/heads/knn.py")
-        assert changed(sample) == of_head("knn")
+        edit(sample, "pets/heads/linear.py")
+        assert changed(sample) == of_head("linear")
 
     @pytest.mark.parametrize("module", ["progress", "errors", "names", "stage"])
     def test_what_cannot_change_an_output_re_runs_nothing(self, sample: Workspace, module: str) -> None:
@@ -97,10 +96,10 @@ class TestEditedSources:
 class TestParameters:
     def test_there_and_back_runs_nothing_the_second_time(self, sample: Workspace, tmp_path: Path) -> None:
         """A -> B -> A, and the same in a fresh clone that pulled DVC's run cache."""
-        a, b = "train.knn.neighbours=[1, 3, 5, 10, 20, 50]", "train.knn.neighbours=[1, 5]"
+        a, b = "train.prototype.centred=[false, true]", "train.prototype.centred=[true]"
         sample.run("dvc", "remote", "add", "-d", "local", str(tmp_path / "remote"))
         sample.set_params(b)
-        assert stages_run(sample.run("dvc", "repro")) >= {f"train@sample-{BACKBONE}-knn", "report"}
+        assert stages_run(sample.run("dvc", "repro")) >= {f"train@sample-{BACKBONE}-prototype", "report"}
         results = contents(sample)
         for parameters in (a, b):
             sample.set_params(parameters)
@@ -136,9 +135,9 @@ def contents(workspace: Workspace) -> dict[str, bytes]:
 
 
 class TestStaleFeatures:
-    @pytest.mark.parametrize(
-        ("file", "old", "new"),
-        [
+    def test_a_changed_pixel_path_computes_every_vector_again(self, sample: Workspace) -> None:
+        """And an edit that changes no pixel computes none."""
+        edits = [
             ("pets/images/preprocessing.py", "image.flip(-1)", "image"),
             (
                 "pets/images/decoding.py",
@@ -146,17 +145,15 @@ class TestStaleFeatures:
                 'Image.new("RGBA", with_alpha.size)',
             ),
             ("pets/backbones/efficientnet_lite.py", ".mean((2, 3))", ".amax((2, 3))"),
-        ],
-    )
-    def test_a_changed_pixel_path_computes_every_vector_again(
-        self, sample: Workspace, file: str, old: str, new: str
-    ) -> None:
-        edit(sample, file)
+        ]
+        for file, *_ in edits:
+            edit(sample, file)
         assert "0 images embedded, 222 known before." in sample.run("dvc", "repro", "embed")
-        edit(sample, file, old, new)
-        output = sample.run("dvc", "repro", "embed")
-        assert "everything is computed again: the features of fixed pictures differ by" in output
-        assert "222 images embedded, 0 known before." in output
+        for file, old, new in edits:
+            edit(sample, file, old, new)
+            output = sample.run("dvc", "repro", "embed")
+            assert "everything is computed again: the features of fixed pictures differ by" in output, file
+            assert "222 images embedded, 0 known before." in output, file
 
 
 class TestDownloads:
