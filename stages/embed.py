@@ -17,8 +17,8 @@ from pets.core.stage import run_stage
 from pets.dataset import Dataset
 from pets.embeddings import reference, store
 from pets.engines.choice import Name, choose
+from pets.engines.cluster import Cluster
 from pets.engines.device import Device, Precision
-from pets.images.batches import batches
 from pets.images.preprocessing import Preprocessing
 
 
@@ -28,6 +28,7 @@ class Settings(Section):
     weights: Path
     device: Device
     engine: Name
+    cluster: str | None
     precision: Precision
     dtype: Literal["float16", "float32"]
     views: Literal[1, 2]
@@ -39,13 +40,9 @@ def main(dataset: str, backbone: str) -> None:
     data = Dataset(dataset)
     usable = data.usable()
     network = build(backbone, settings.weights)
-    name, engine = choose(
-        settings.engine,
-        network,
-        settings.device,
-        settings.precision,
-        [data.raw / each for each in usable["path"]],
-    )
+    files = [data.raw / each for each in usable["path"]]
+    wanted = settings.engine, network, settings.device, settings.precision, files
+    engine = Cluster(settings.cluster, *wanted) if settings.cluster else choose(*wanted)
     recipe = {
         "backbone": network.name,
         "weights_file": network.weights_file,
@@ -53,7 +50,7 @@ def main(dataset: str, backbone: str) -> None:
         "layer": network.layer,
         "dimensions": network.dimensions,
         "preprocessing": TypeAdapter(Preprocessing).dump_python(network.preprocessing, mode="json"),
-        "engine": name,
+        "engine": engine.name,
         "precision": engine.precision,
         "views": settings.views,
         "dtype": settings.dtype,
@@ -62,14 +59,12 @@ def main(dataset: str, backbone: str) -> None:
     def compute(images: pd.DataFrame) -> Iterator[np.ndarray]:
         files = [data.raw / path for path in images["path"]]
         with progress_bar(len(files), f"{backbone} on {engine.device_name}") as progress:
-            for vectors in engine.run(
-                batches(files, network.preprocessing, settings.views, engine.batch_size)
-            ):
+            for vectors in engine.vectors(files, settings.views, list(images["sha256"])):
                 progress.update(len(vectors))
                 yield vectors
 
     with tempfile.TemporaryDirectory() as folder:
-        fixed = engine.embed(reference.write_pictures(Path(folder)), settings.views, "float32").numpy()
+        fixed = np.concatenate(list(engine.vectors(reference.write_pictures(Path(folder)), settings.views)))
     computed, stale = store.update(
         data.embeddings(backbone), usable, recipe, engine.device_name, fixed, compute
     )

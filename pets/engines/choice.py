@@ -18,28 +18,28 @@ LEAST_MEAN, LEAST = 0.999, 0.99  # cosine with PyTorch's features in float32: in
 
 
 def choose(
-    name: Name, backbone: Backbone, device: Device, precision: Precision, files: Sequence[Path]
-) -> tuple[str, Engine]:
-    """The engine and its name, "torch" or "openvino"; "auto" is OpenVINO on a CPU if it is installed.
+    name: Name, backbone: Backbone, device: Device, precision: Precision, pictures: Sequence[Path | bytes]
+) -> Engine:
+    """The engine of that name; "auto" is OpenVINO on a CPU if it is installed.
 
-    OpenVINO's features of the first ``files`` are compared with PyTorch's in float32: where they differ,
+    OpenVINO's features of the first ``pictures`` are compared with PyTorch's in float32: where they differ,
     "auto" is PyTorch, and "openvino" raises UserError. A printed line says what was chosen and why.
     """
     if name == "auto" and (reason := _why_not_openvino(device, precision)):
         print(f"PyTorch is used: {reason}.")
         name = "torch"
     if name == "torch":
-        return name, Engine(backbone, device, precision)
+        return Engine(backbone, device, precision)
     engine = OpenVino(backbone, device, precision)
-    mean, least = similarity(engine, backbone, files[: engine.batch_size])
+    mean, least = similarity(engine, backbone, pictures[: engine.batch_size])
     found = f"OpenVINO's features have a cosine of {mean:.4f} with float32's, at worst {least:.4f}"
     if mean >= LEAST_MEAN and least >= LEAST:
         print(f"{found}: it is used.")
-        return "openvino", engine
+        return engine
     if name == "openvino":
         raise UserError(f"{found}, where {LEAST_MEAN} and {LEAST} are needed; set embed.engine: torch.")
     print(f"{found}: PyTorch is used.")
-    return "torch", Engine(backbone, device, precision)
+    return Engine(backbone, device, precision)
 
 
 def _why_not_openvino(device: Device, precision: Precision) -> str:
@@ -52,8 +52,8 @@ def _why_not_openvino(device: Device, precision: Precision) -> str:
     return "" if is_installed() else "OpenVINO is not installed"
 
 
-def similarity(engine: Engine, backbone: Backbone, files: Sequence[Path]) -> tuple[float, float]:
-    """The mean and the least cosine of the engine's features of some files with PyTorch's in float32."""
-    exact = Engine(backbone, "cpu", "float32").embed(files, 1, "float32")
-    cosine = torch.nn.functional.cosine_similarity(engine.embed(files, 1, "float32"), exact)
+def similarity(engine: Engine, backbone: Backbone, pictures: Sequence[Path | bytes]) -> tuple[float, float]:
+    """The mean and the least cosine of the engine's features of pictures with PyTorch's in float32."""
+    exact = Engine(backbone, "cpu", "float32").embed(pictures, 1, "float32")
+    cosine = torch.nn.functional.cosine_similarity(engine.embed(pictures, 1, "float32"), exact)
     return float(cosine.mean()), float(cosine.min())

@@ -37,6 +37,8 @@ class Engine:
     ``device`` and ``precision`` may be "auto"; what was chosen is in the attributes of the same names.
     """
 
+    name = "torch"
+
     def __init__(self, backbone: Backbone, device: Device, precision: Precision) -> None:
         self.device = resolve_device(device)
         self.precision = resolve_precision(precision, self.device)
@@ -55,10 +57,19 @@ class Engine:
             return torch.cuda.get_device_name()
         return f"CPU ({torch.backends.cpu.get_cpu_capability()})"
 
-    def embed(self, files: Sequence[Path], views: int, dtype: str) -> torch.Tensor:
-        """Features [n, dimensions], float32, of picture files, rounded to the stored ``dtype``."""
-        vectors = list(self.run(batches(files, self.preprocessing, views, self.batch_size)))
-        return torch.from_numpy(np.concatenate(vectors).astype(dtype).astype(np.float32))
+    def embed(self, pictures: Sequence[Path | bytes], views: int, dtype: str) -> torch.Tensor:
+        """Features [n, dimensions], float32, of pictures, rounded to the stored ``dtype``."""
+        vectors = np.concatenate(list(self.vectors(pictures, views)))
+        return torch.from_numpy(vectors.astype(dtype).astype(np.float32))
+
+    def vectors(
+        self, pictures: Sequence[Path | bytes], views: int, checksums: Sequence[str] = ()
+    ) -> Iterator[np.ndarray]:
+        """Features [n, dimensions], float32, of pictures in their order, batch by batch.
+
+        For ``pictures`` and ``checksums`` see `pets.images.batches.batches`.
+        """
+        yield from self.run(batches(pictures, self.preprocessing, views, self.batch_size, checksums))
 
     def run(self, batches: Iterable[list[torch.Tensor]]) -> Iterator[np.ndarray]:
         """For each batch, a list of views uint8 [n, 3, side, side], its features [n, d], float32: their mean.
@@ -72,24 +83,25 @@ class Engine:
         parts: list[torch.Tensor] = []
         while len(pending):
             try:
-                parts.append(self._features(pending[: self.batch_size]))
+                batch = pending[: self.batch_size]
+                parts.append(self._full_batch(self.padded(batch))[: len(batch)])
             except RuntimeError as error:
                 self.batch_size = halved(error, self.batch_size, self.device)
             else:
                 pending = pending[len(parts[-1]) :]
         return torch.cat(parts)
 
-    def _features(self, batch: torch.Tensor) -> torch.Tensor:
-        """Features [n, d] of at most ``batch_size`` images.
+    def padded(self, batch: torch.Tensor) -> torch.Tensor:
+        """A full batch of at most ``batch_size`` images, filled up with black.
 
-        The network always sees a full batch, filled up with black, because kernels may differ with its
-        size, on a GPU above all: so an image's features don't depend on how many others are in its batch.
+        The network sees no other, because kernels may differ with a batch's size, on a GPU above all: so an
+        image's features don't depend on how many others are in its batch.
         """
         full = torch.zeros(self.batch_size, *batch.shape[1:], dtype=torch.uint8)
         full[: len(batch)] = batch
-        return self.full_batch(full)[: len(batch)]
+        return full
 
-    def full_batch(self, images: torch.Tensor) -> torch.Tensor:
+    def _full_batch(self, images: torch.Tensor) -> torch.Tensor:
         """Features [n, d], float32, of n = ``batch_size`` images, uint8 [n, 3, side, side]."""
         dtype = getattr(torch, self.precision)
         with torch.inference_mode(), torch.autocast(self.device, dtype, enabled=dtype != torch.float32):

@@ -1,5 +1,6 @@
 """Pictures from disk to batches of uint8 tensors, decoded ahead of the network by a few threads."""
 
+import hashlib
 import os
 from collections import deque
 from collections.abc import Iterator, Sequence
@@ -15,32 +16,51 @@ from pets.images.preprocessing import Preprocessing, to_tensor
 
 
 def batches(
-    files: Sequence[Path], preprocessing: Preprocessing, views: int, size: int
+    pictures: Sequence[Path | bytes],
+    preprocessing: Preprocessing,
+    views: int,
+    size: int,
+    checksums: Sequence[str] = (),
 ) -> Iterator[list[torch.Tensor]]:
-    """Yield a list of views, each uint8 [size, 3, side, side], in the order of ``files``.
+    """Yield a list of views, each uint8 [size, 3, side, side], in the order of ``pictures``.
 
-    The last batch may be shorter.
+    The last batch may be shorter. ``pictures`` are files, or their bytes; ``checksums``, if any, are the
+    files' sha256 (see `read`).
 
     Two batches are decoded ahead, so memory does not grow with the number of files. Raises UserError at a
     picture that can't be decoded although the catalog could.
     """
-    remaining = iter(files)
+    remaining = iter(zip(pictures, checksums or [""] * len(pictures), strict=True))
     with ThreadPoolExecutor(max(2, os.cpu_count() or 1)) as pool:
-        ahead: deque[Future[list[torch.Tensor]]] = deque()
-        ahead.extend(pool.submit(_load, file, preprocessing, views) for file in islice(remaining, 3 * size))
+
+        def start(count: int) -> list[Future[list[torch.Tensor]]]:
+            return [pool.submit(_load, *each, preprocessing, views) for each in islice(remaining, count)]
+
+        ahead = deque(start(3 * size))
         while ahead:
             batch = [ahead.popleft().result() for _ in range(min(size, len(ahead)))]
-            ahead.extend(
-                pool.submit(_load, file, preprocessing, views) for file in islice(remaining, len(batch))
-            )
+            ahead.extend(start(len(batch)))
             yield [torch.stack(view) for view in zip(*batch, strict=True)]
 
 
-def _load(file: Path, preprocessing: Preprocessing, views: int) -> list[torch.Tensor]:
+def read(file: Path, sha256: str = "") -> bytes:
+    """A picture's bytes; UserError where it is gone or, with a ``sha256``, where its bytes have changed."""
     try:
-        pixels = decode(file.read_bytes()).pixels
-    except (UndecodableError, FileNotFoundError) as error:
+        data = file.read_bytes()
+    except FileNotFoundError:
+        raise UserError(f"{file} was there when it was cataloged, and is gone; run `dvc repro`.") from None
+    if sha256 and hashlib.sha256(data).hexdigest() != sha256:
+        raise UserError(f"{file} has changed since it was cataloged; run `dvc repro`.")
+    return data
+
+
+def _load(picture: Path | bytes, sha256: str, preprocessing: Preprocessing, views: int) -> list[torch.Tensor]:
+    data = picture if isinstance(picture, bytes) else read(picture, sha256)
+    try:
+        pixels = decode(data).pixels
+    except UndecodableError as error:
+        name = "a picture" if isinstance(picture, bytes) else picture
         raise UserError(
-            f"{file} could be decoded when it was cataloged, and can't be now ({error}); run `dvc repro`."
+            f"{name} could be decoded when it was cataloged, and can't be now ({error}); run `dvc repro`."
         ) from None
     return preprocessing.views(to_tensor(pixels), views)

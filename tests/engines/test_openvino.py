@@ -50,8 +50,8 @@ class TestChoice:
     def test_openvino_where_its_features_are_close(
         self, lite: Backbone, files: list[Path], capsys: pytest.CaptureFixture[str]
     ) -> None:
-        name, engine = choose("auto", lite, "cpu", "float32", files)
-        assert (name, type(engine)) == ("openvino", OpenVino)
+        engine = choose("auto", lite, "cpu", "float32", files)
+        assert (engine.name, type(engine)) == ("openvino", OpenVino)
         assert (
             "have a cosine of 1.0000 with float32's, at worst 1.0000: it is used." in capsys.readouterr().out
         )
@@ -63,9 +63,11 @@ class TestChoice:
         capsys: pytest.CaptureFixture[str],
         monkeypatch: pytest.MonkeyPatch,
     ) -> None:
-        monkeypatch.setattr(OpenVino, "full_batch", lambda _, images: images.flatten(1)[:, :1280].float())
-        name, engine = choose("auto", lite, "cpu", "float32", files)
-        assert (name, type(engine)) == ("torch", Engine)
+        monkeypatch.setattr(
+            OpenVino, "vectors", lambda *_: iter([np.random.default_rng(0).normal(size=(16, 1280))])
+        )
+        engine = choose("auto", lite, "cpu", "float32", files)
+        assert (engine.name, type(engine)) == ("torch", Engine)
         assert ": PyTorch is used." in capsys.readouterr().out
         with pytest.raises(UserError, match=r"0\.999 and 0\.99 are needed; set embed\.engine: torch"):
             choose("openvino", lite, "cpu", "float32", files)
@@ -78,7 +80,7 @@ class TestChoice:
         monkeypatch: pytest.MonkeyPatch,
     ) -> None:
         monkeypatch.setattr(openvino, "find_spec", lambda _: None)
-        assert choose("auto", lite, "cpu", "float32", files)[0] == "torch"
+        assert choose("auto", lite, "cpu", "float32", files).name == "torch"
         assert capsys.readouterr().out == "PyTorch is used: OpenVINO is not installed.\n"
         with pytest.raises(UserError, match="not installed: run `pip install openvino`"):
             choose("openvino", lite, "cpu", "float32", files)
@@ -86,8 +88,8 @@ class TestChoice:
     def test_pytorch_in_a_precision_that_openvino_has_not(
         self, lite: Backbone, files: list[Path], capsys: pytest.CaptureFixture[str]
     ) -> None:
-        assert choose("auto", lite, "cpu", "float16", files)[0] == "torch"
+        assert choose("auto", lite, "cpu", "float16", files).name == "torch"
         assert capsys.readouterr().out == "PyTorch is used: OpenVINO has no float16.\n"
 
     def test_pytorch_by_name(self, lite: Backbone, files: list[Path]) -> None:
-        assert type(choose("torch", lite, "cpu", "float32", files)[1]) is Engine
+        assert type(choose("torch", lite, "cpu", "float32", files)) is Engine

@@ -8,6 +8,7 @@ import torch
 
 from pets.backbones.base import Backbone
 from pets.core.errors import UserError
+from pets.core.files import checksum
 from pets.engines.device import Precision
 from pets.engines.pytorch import Engine
 from pets.images.batches import batches
@@ -58,14 +59,14 @@ def test_out_of_memory_halves_the_batch(
 ) -> None:
     engine = Engine(lite, "cpu", "float32")
     expected = embed(engine, files)
-    forward = engine._features
+    forward = engine._full_batch
 
     def small(batch: torch.Tensor) -> torch.Tensor:
         if engine.batch_size > 5:
             raise torch.OutOfMemoryError("CUDA out of memory.")
         return forward(batch)
 
-    monkeypatch.setattr(engine, "_features", small)
+    monkeypatch.setattr(engine, "_full_batch", small)
     np.testing.assert_allclose(embed(engine, files), expected, rtol=1e-3, atol=1e-4)
     assert engine.batch_size == 4
     assert "continuing with 4 images at a time" in capsys.readouterr().out
@@ -79,14 +80,14 @@ def test_no_memory_for_a_single_image_and_other_errors(
     def full(batch: torch.Tensor) -> torch.Tensor:
         raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 1 bytes")
 
-    monkeypatch.setattr(engine, "_features", full)
+    monkeypatch.setattr(engine, "_full_batch", full)
     with pytest.raises(UserError, match="does not fit into the memory"):
         embed(engine, files)
 
     def broken(batch: torch.Tensor) -> torch.Tensor:
         raise RuntimeError("shapes differ")
 
-    monkeypatch.setattr(engine, "_features", broken)
+    monkeypatch.setattr(engine, "_full_batch", broken)
     with pytest.raises(RuntimeError, match="shapes differ"):
         embed(engine, files)
 
@@ -104,6 +105,13 @@ def test_the_gpu_agrees_with_the_cpu(lite: Backbone, files: list[Path]) -> None:
     assert torch.nn.functional.cosine_similarity(on_cpu, on_gpu).min() > 0.999
 
 
-def test_a_picture_that_vanished_is_reported(lite: Backbone, files: list[Path], tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"gone\.png could be decoded when it was cataloged"):
-        embed(Engine(lite, "cpu", "float32"), [*files[:3], tmp_path / "gone.png"])
+def test_a_picture_that_vanished_or_changed_is_reported(
+    lite: Backbone, files: list[Path], tmp_path: Path
+) -> None:
+    engine = Engine(lite, "cpu", "float32")
+    with pytest.raises(UserError, match=r"gone\.png was there when it was cataloged, and is gone; run `dvc"):
+        list(engine.vectors([*files[:3], tmp_path / "gone.png"], 1))
+    checksums = [checksum(file) for file in files[:3]]
+    assert len(next(engine.vectors(files[:3], 1, checksums))) == 3
+    with pytest.raises(UserError, match=r"1\.png has changed since it was cataloged; run `dvc repro`"):
+        list(engine.vectors(files[:3], 1, [checksums[0], checksums[0], checksums[2]]))

@@ -82,7 +82,7 @@ def test_a_hundred_dogs_are_cats_after_saving_and_reading_again(
 
 def test_robust_accuracy_falls_and_the_reference_agrees(classifier: Classifier, images: pd.DataFrame) -> None:
     """Each epsilon and each attack on its own, so that nothing falls or agrees by construction."""
-    chosen = images.head(16)
+    chosen = images.head(10)
     labels = classes_of(chosen, classifier.classes)
     clean = torch.from_numpy(probabilities(classifier, chosen)).argmax(1) == labels
     attackers = robustness.attackers(steps=10, reference_steps=10, restarts=0, seed=7)
@@ -105,12 +105,12 @@ def test_robust_accuracy_falls_and_the_reference_agrees(classifier: Classifier, 
 def test_fmns_change_is_no_larger_than_other_libraries_deepfools(
     classifier: Classifier, images: pd.DataFrame, other: str
 ) -> None:
-    """A dozen dogs into cats, medians of L2."""
+    """Eight dogs into cats, medians of L2."""
     if other == "torchattacks":
         pytest.importorskip(
             other, reason="torchattacks pins old packages: pip install --no-deps torchattacks"
         )
-    dogs = dogs_to_cats(classifier, images, 12)
+    dogs = dogs_to_cats(classifier, images, 8)
     cat, dog = (dogs.names.index(name) for name in ("cat", "dog"))
 
     originals, sizes = canvas(pictures(dogs.images))

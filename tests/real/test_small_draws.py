@@ -23,8 +23,8 @@ from pets.heads import Examples
 from tests.conftest import ROOT, Workspace
 
 DATASET, BACKBONE, SEED = "oxford-iiit-pet", "efficientnet_lite0", 7
-CALIBRATED, ATTACKED = 200, 2  # draws
-IMAGES = 8  # attacked of each draw
+CALIBRATED, ATTACKED = 100, 2  # draws
+IMAGES = 6  # attacked of each draw
 
 
 @pytest.fixture(scope="module")
