@@ -73,9 +73,9 @@ class OpenVino(Engine):
             self._free[each.shape].append(each.request)
         return torch.stack(features).mean(0).numpy()
 
-    def _compile(self, images: torch.Tensor) -> Any:
+    def convert(self, images: torch.Tensor) -> Any:
+        """The network as OpenVINO's model, from uint8 images of this shape to features."""
         # By the front end itself, since openvino.convert_model reports its use to OpenVINO's makers.
-        from openvino import Core
         from openvino.frontend import FrontEndManager
         from openvino.frontend.pytorch.ts_decoder import TorchScriptPythonDecoder
 
@@ -85,13 +85,18 @@ class OpenVino(Engine):
             decoder = TorchScriptPythonDecoder(network, example_input=(images,))
             model = front_end.convert(front_end.load(decoder))
         model.reshape(list(images.shape))
+        return model
+
+    def _compile(self, images: torch.Tensor) -> Any:
+        from openvino import Core
+
         settings = {
             "INFERENCE_PRECISION_HINT": HINTS[self.precision],
             "PERFORMANCE_HINT": "THROUGHPUT",
             "NUM_STREAMS": torch.get_num_threads(),
             "INFERENCE_NUM_THREADS": torch.get_num_threads(),
         }
-        return Core().compile_model(model, "CPU", settings)
+        return Core().compile_model(self.convert(images), "CPU", settings)
 
 
 class _Started(NamedTuple):
