@@ -2,7 +2,8 @@
 
 It is a Parquet file. What decoding found of a picture is taken from the earlier catalog where that has the
 same bytes, by their sha256; a file's row depends on its bytes and its label alone, so the result is the same
-to the byte. The file's metadata says which code decoded; another decodes every picture again.
+to the byte. The Parquet metadata says which code decoded, ``decoder``: another decodes every picture again;
+and what is to be reused, ``checksum``: a flipped bit would be copied from catalog to catalog.
 """
 
 import hashlib
@@ -32,6 +33,7 @@ THREADS = 8  # decoding and hashing both let other threads run
 ROWS = 2048  # of a row group: at most so many pictures are in flight, or rows in memory
 
 DECODED = ["width", "height", "format", "mode", "status"]  # what the bytes alone determine
+REUSED = ["sha256", *DECODED]
 INTEGERS = ["bytes", "width", "height"]
 COLUMNS = ["image_id", "path", "label", "species", "official_split", "bytes", "sha256", *DECODED]
 SCHEMA = pa.schema([(name, pa.int64() if name in INTEGERS else pa.large_string()) for name in COLUMNS])
@@ -40,12 +42,16 @@ SCHEMA = pa.schema([(name, pa.int64() if name in INTEGERS else pa.large_string()
 class Known:
     """What an earlier catalog says of pictures' bytes: about 200 bytes a picture, a third of a dict's."""
 
-    def __init__(self, batches: Iterable[pa.RecordBatch]) -> None:
-        checksums, rows = [np.empty(0, "S64")], [SCHEMA.empty_table().select(DECODED)]
+    def __init__(self, batches: Iterable[pa.RecordBatch] = ()) -> None:
+        """``batches`` have the columns ``REUSED``."""
+        content = hashlib.sha256()
+        parts, rows = [np.empty(0, "S64")], [SCHEMA.empty_table().select(DECODED)]
         for batch in batches:
-            checksums.append(batch["sha256"].to_numpy(zero_copy_only=False).astype("S64"))
+            _add(content, batch.to_pylist())
+            parts.append(batch["sha256"].to_numpy(zero_copy_only=False).astype("S64"))
             rows.append(pa.Table.from_batches([batch.select(DECODED)]))
-        keys = np.concatenate(checksums)
+        self.checksum = content.hexdigest()
+        keys = np.concatenate(parts)
         self._order = np.argsort(keys)
         self._keys = keys[self._order]
         self._rows = pa.concat_tables(rows).combine_chunks()
@@ -77,20 +83,29 @@ def decoder() -> str:
 def read_known(file: Path) -> Known:
     """What the catalog ``file`` knows, if any; where it can't be used, a printed line says why."""
     if not file.exists():
-        return Known([])
+        return Known()
     try:
-        with pq.ParquetFile(file, page_checksum_verification=True) as earlier:
-            metadata = earlier.schema_arrow.metadata or {}
-            if not earlier.schema_arrow.equals(SCHEMA) or b"decoder" not in metadata:
+        with pq.ParquetFile(file) as earlier:
+            metadata = earlier.metadata.metadata or {}
+            if not earlier.schema_arrow.equals(SCHEMA) or not metadata.keys() >= {b"decoder", b"checksum"}:
                 reason = f"{file} is not a catalog as this version writes it"
             elif metadata[b"decoder"] != decoder().encode():
                 reason = "the code that decodes has changed, or Pillow's version"
             else:
-                return Known(earlier.iter_batches(ROWS, columns=["sha256", *DECODED]))
+                known = Known(earlier.iter_batches(ROWS, columns=REUSED))
+                if metadata[b"checksum"] == known.checksum.encode():
+                    return known
+                reason = f"{file} is damaged (its rows do not match their checksum)"
     except (pa.ArrowException, OSError, ValueError) as error:
         reason = f"{file} is damaged ({str(error).partition(chr(10))[0]})"
     print(f"every picture is decoded again: {reason}")
-    return Known([])
+    return Known()
+
+
+def _add(content: "hashlib._Hash", rows: list[dict[str, Any]]) -> None:
+    """Add what is reused of these rows to a checksum."""
+    for row in rows:
+        content.update(repr([row[name] for name in REUSED]).encode())
 
 
 def update(
@@ -101,12 +116,11 @@ def update(
     Every file is read and hashed. ``progress`` is called after each. UserError where none can be used.
     """
     known = read_known(file)
-    schema = SCHEMA.with_metadata({"decoder": decoder()})
+    made_by, content = decoder(), hashlib.sha256()
     usable = computed = 0
-    # A flipped bit would be copied from catalog to catalog: page checksums tell when one is read.
     with (
         atomic(file) as temporary,
-        pq.ParquetWriter(temporary, schema, write_page_checksum=True) as writer,
+        pq.ParquetWriter(temporary, SCHEMA) as writer,
         ThreadPoolExecutor(THREADS) as pool,
     ):
         for start in range(0, len(pictures), ROWS):
@@ -116,7 +130,9 @@ def update(
                 usable += row["status"] == OK
                 computed += new
                 progress()
-            writer.write_table(pa.Table.from_pylist(rows, schema))
+            _add(content, rows)
+            writer.write_table(pa.Table.from_pylist(rows, SCHEMA))
+        writer.add_key_value_metadata({"decoder": made_by, "checksum": content.hexdigest()})
         if not usable:
             raise UserError(f"{raw} holds no picture that can be used ({len(pictures)} listed).")
     return computed
