@@ -7,7 +7,7 @@ and none replaces another:
   however the stage is run, and a file that is a hard link to DVC's cache is never written to. This alone is
   enough only when a stage is run by hand, since DVC deletes a stage's outputs before it runs the command.
 - `persist: true` in dvc.yaml makes DVC leave an output in place. It is for outputs that a stage updates, the
-  embeddings alone: DVC's run cache leaves out every stage with such an output.
+  catalog and the embeddings: DVC's run cache leaves out every stage with such an output.
 - A snapshot, taken here before DVC deletes anything, brings the outputs back if the stage fails, is cancelled
   or is killed: at once or, if this process is killed too, at the next run. `dvc checkout`, which a user of
   `dvc repro` has, cannot do this: it knows neither metrics, which git tracks, nor outputs that are not in

@@ -1,59 +1,195 @@
-"""The catalog of a data set: a row per picture, with the reason where it can't be used."""
+"""The catalog of a data set: a row per picture, with the reason where it can't be used.
+
+It is a Parquet file. What decoding found of a picture is taken from the earlier catalog where that has the
+same bytes, by their sha256; a file's row depends on its bytes and its label alone, so the result is the same
+to the byte. The Parquet metadata says which code decoded, ``decoder``: another decodes every picture again;
+and what is to be reused, ``checksum``: a flipped bit would be copied from catalog to catalog.
+"""
 
 import hashlib
-from collections.abc import Iterator
+import inspect
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
+import PIL
+import pyarrow as pa
+from pyarrow import parquet as pq
 
+from pets.core.errors import UserError
+from pets.core.files import atomic, checksum
+from pets.core.imports import ROOT, files_of
 from pets.dataset import OK
-from pets.images.decoding import UndecodableError, decode
+from pets.images import decoding
 from pets.sources import Picture
 
 SUFFIXES = {".jpg", ".jpeg", ".png", ".gif", ".bmp", ".webp"}
+UNLABELLED = "it has no label"  # the status of a picture that no list names, decodable or not
+THREADS = 8  # decoding and hashing both let other threads run
+ROWS = 2048  # of a row group: at most so many pictures are in flight, or rows in memory
+
+DECODED = ["width", "height", "format", "mode", "status"]  # what the bytes alone determine
+REUSED = ["sha256", *DECODED]
+INTEGERS = ["bytes", "width", "height"]
+COLUMNS = ["image_id", "path", "label", "species", "official_split", "bytes", "sha256", *DECODED]
+SCHEMA = pa.schema([(name, pa.int64() if name in INTEGERS else pa.large_string()) for name in COLUMNS])
 
 
-def describe(raw: Path, picture: Picture) -> dict[str, Any]:
-    """A picture's row of the catalog, with the reason as its status where it can't be decoded."""
+class Known:
+    """What an earlier catalog says of pictures' bytes: about 200 bytes a picture, a third of a dict's."""
+
+    def __init__(self, batches: Iterable[pa.RecordBatch] = ()) -> None:
+        """``batches`` have the columns ``REUSED``."""
+        content = hashlib.sha256()
+        parts, rows = [np.empty(0, "S64")], [SCHEMA.empty_table().select(DECODED)]
+        for batch in batches:
+            _add(content, batch.to_pylist())
+            parts.append(batch["sha256"].to_numpy(zero_copy_only=False).astype("S64"))
+            rows.append(pa.Table.from_batches([batch.select(DECODED)]))
+        self.checksum = content.hexdigest()
+        keys = np.concatenate(parts)
+        self._order = np.argsort(keys)
+        self._keys = keys[self._order]
+        self._rows = pa.concat_tables(rows).combine_chunks()
+
+    def find(self, sha256: str, labelled: bool) -> dict[str, Any] | None:
+        """The columns ``DECODED`` for these bytes; None where they have to be decoded.
+
+        A row without a label does not say why its picture couldn't be decoded.
+        """
+        first, end = (np.searchsorted(self._keys, sha256.encode(), side) for side in ("left", "right"))
+        for place in self._order[first:end]:
+            (found,) = self._rows.slice(place, 1).to_pylist()
+            if "memory" in found["status"].lower():
+                continue  # "MemoryError" or "out of memory error when ...": it may succeed now
+            if found["status"] != UNLABELLED:
+                return found
+            if found["format"] is not None or not labelled:
+                return found | {"status": OK}
+        return None
+
+
+def decoder() -> str:
+    """A checksum of the code that decodes, and Pillow's version: equal ones find the same of equal bytes."""
+    files = [checksum(ROOT / file) for file in files_of(decoding.__name__)]
+    parts = [*files, inspect.getsource(decoded), PIL.__version__]
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+
+
+def read_known(file: Path) -> Known:
+    """What the catalog ``file`` knows, if any; where it can't be used, a printed line says why."""
+    if not file.exists():
+        return Known()
+    try:
+        with pq.ParquetFile(file) as earlier:
+            metadata = earlier.metadata.metadata or {}
+            if not earlier.schema_arrow.equals(SCHEMA) or not metadata.keys() >= {b"decoder", b"checksum"}:
+                reason = f"{file} is not a catalog as this version writes it"
+            elif metadata[b"decoder"] != decoder().encode():
+                reason = "the code that decodes has changed, or Pillow's version"
+            else:
+                known = Known(earlier.iter_batches(ROWS, columns=REUSED))
+                if metadata[b"checksum"] == known.checksum.encode():
+                    return known
+                reason = f"{file} is damaged (its rows do not match their checksum)"
+    except (pa.ArrowException, OSError, ValueError) as error:
+        reason = f"{file} is damaged ({str(error).partition(chr(10))[0]})"
+    print(f"every picture is decoded again: {reason}")
+    return Known()
+
+
+def _add(content: "hashlib._Hash", rows: list[dict[str, Any]]) -> None:
+    """Add what is reused of these rows to a checksum."""
+    for row in rows:
+        content.update(repr([row[name] for name in REUSED]).encode())
+
+
+def update(
+    file: Path, raw: Path, pictures: list[Picture], progress: Callable[[], object] = lambda: None
+) -> int:
+    """Make ``file`` the catalog of ``pictures``, in their order; returns how many had to be decoded.
+
+    Every file is read and hashed. ``progress`` is called after each. UserError where none can be used.
+    """
+    known = read_known(file)
+    made_by, content = decoder(), hashlib.sha256()
+    usable = computed = 0
+    with (
+        atomic(file) as temporary,
+        pq.ParquetWriter(temporary, SCHEMA) as writer,
+        ThreadPoolExecutor(THREADS) as pool,
+    ):
+        for start in range(0, len(pictures), ROWS):
+            rows = []
+            for row, new in pool.map(partial(describe, raw, known), pictures[start : start + ROWS]):
+                rows.append(row)
+                usable += row["status"] == OK
+                computed += new
+                progress()
+            _add(content, rows)
+            writer.write_table(pa.Table.from_pylist(rows, SCHEMA))
+        writer.add_key_value_metadata({"decoder": made_by, "checksum": content.hexdigest()})
+        if not usable:
+            raise UserError(f"{raw} holds no picture that can be used ({len(pictures)} listed).")
+    return computed
+
+
+def describe(raw: Path, known: Known, picture: Picture) -> tuple[dict[str, Any], bool]:
+    """A picture's row of the catalog, and whether it had to be decoded."""
     data = (raw / picture.path).read_bytes()
+    sha256 = hashlib.sha256(data).hexdigest()
+    found = known.find(sha256, bool(picture.label))
     row: dict[str, Any] = {
         "image_id": picture.image_id,
         "path": picture.path,
-        "label": picture.label,
+        "label": picture.label or None,
         "species": picture.species,
         "official_split": picture.split,
         "bytes": len(data),
-        "sha256": hashlib.sha256(data).hexdigest(),
-        "width": 0,
-        "height": 0,
-        "format": None,
-        "mode": None,
-        "status": OK,
+        "sha256": sha256,
+        **(found or decoded(data)),
     }
+    return row if picture.label else row | {"status": UNLABELLED}, found is None
+
+
+def decoded(data: bytes) -> dict[str, Any]:
+    """The columns ``DECODED``; of a picture that can't be decoded, the reason as its status."""
     try:
-        decoded = decode(data)
-    except UndecodableError as error:
-        return row | {"status": str(error)}
-    width, height = decoded.size
-    return row | {"width": width, "height": height, "format": decoded.format, "mode": decoded.mode}
+        picture = decoding.decode(data)
+    except decoding.UndecodableError as error:
+        return {"width": 0, "height": 0, "format": None, "mode": None, "status": str(error)}
+    width, height = picture.size
+    return {"width": width, "height": height, "format": picture.format, "mode": picture.mode, "status": OK}
 
 
-def unlabelled(raw: Path, pictures: list[Picture]) -> Iterator[dict[str, Any]]:
-    """Rows for pictures that are not listed, such as about forty of the official Pets."""
-    listed = {picture.path for picture in pictures}
-    folders = {Path(path).parent for path in listed}
-    for file in sorted(each for folder in folders for each in (raw / folder).iterdir()):
-        path = file.relative_to(raw).as_posix()
-        if path not in listed and file.suffix.lower() in SUFFIXES:
-            row = describe(raw, Picture(file.stem, path, "", None, None))
-            yield row | {"label": None, "status": "it has no label"}
+def with_unlabelled(raw: Path, pictures: Iterable[Picture]) -> list[Picture]:
+    """The pictures, and those beside them that are not listed, such as about forty of the official Pets.
+
+    They are sorted by image_id. The label of one that is not listed is empty.
+    """
+    found = list(pictures)
+    listed = {picture.path for picture in found}
+    unlabelled = [
+        file
+        for folder in {Path(path).parent for path in listed}
+        for file in (raw / folder).iterdir()
+        if file.suffix.lower() in SUFFIXES and file.relative_to(raw).as_posix() not in listed
+    ]
+    for file in sorted(unlabelled):
+        found.append(Picture(file.stem, file.relative_to(raw).as_posix(), "", None, None))
+    return sorted(found, key=lambda picture: picture.image_id)
 
 
-def summarize(table: pd.DataFrame) -> dict[str, Any]:
+def summarize(file: Path) -> dict[str, Any]:
     """Counts, the images that can't be used, and those whose bytes occur more than once."""
+    table = pd.read_parquet(file, columns=["image_id", "official_split", "sha256", "format", "status"])
     usable = table[table["status"] == OK]
-    groups = [group for _, group in usable.groupby("sha256", sort=False) if len(group) > 1]
+    repeated = usable[usable.duplicated("sha256", keep=False)]
+    groups = [group for _, group in repeated.groupby("sha256", sort=False)]
     across = [group for group in groups if group["official_split"].nunique() > 1]
     return {
         "listed": len(table),

@@ -143,7 +143,7 @@ def test_only_what_a_stage_updates_persists() -> None:
         for out in entry.get(kind, [])
         if isinstance(out, dict) and any(options.get("persist") for options in out.values())
     ]
-    assert [stage for stage, _ in outs] == ["embed"]
+    assert [stage for stage, _ in outs] == ["catalog", "embed"]
 
 
 def test_the_derivation_itself(imports: grimp.ImportGraph) -> None:

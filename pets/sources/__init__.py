@@ -13,7 +13,7 @@ from typing import Any, Protocol, cast
 from pets.core.params import Section
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Picture:
     """One labelled picture of a data set, as its source lists it.
 

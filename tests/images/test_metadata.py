@@ -11,11 +11,8 @@ import numpy as np
 import pytest
 from PIL import Image, ImageCms, PngImagePlugin
 
-from pets.catalog import describe
-from pets.dataset import OK
 from pets.images.decoding import decode
 from pets.images.metadata import without_metadata
-from pets.sources import Picture
 
 FUZZED = 2000  # pictures, of all formats together
 XMP = (
@@ -134,15 +131,12 @@ def upright(pixels: np.ndarray) -> list[bytes]:
 
 
 @pytest.mark.parametrize("kind", OPTIONS)
-def test_fuzzed_metadata_stops_no_picture(kind: str, tmp_path: Path) -> None:
+def test_fuzzed_metadata_stops_no_picture(kind: str) -> None:
     """Each is used, with the pixels that it has without any metadata, in one of the eight orientations."""
     expected = upright(decode(encoded(kind)).pixels)
     source = random.Random(f"metadata of {kind}")
-    for number in range(FUZZED // len(OPTIONS)):
+    for _ in range(FUZZED // len(OPTIONS)):
         data = fuzzed(kind, source)
-        file = tmp_path / f"pet_{number}"
-        file.write_bytes(data)
-        assert describe(tmp_path, Picture(file.name, file.name, "pet", None, None))["status"] == OK
         assert decode(data).pixels.tobytes() in expected
 
 

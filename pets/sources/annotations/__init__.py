@@ -13,14 +13,18 @@ LISTS = {"trainval.txt": "train", "test.txt": "test"}
 ALL = "list.txt"  # every image of both lists; checked where it exists
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class _Line:
-    where: str
-    file: str
+    file: Path
+    number: int
     image: str
     class_id: str
     species_id: str
     breed_id: str
+
+    @property
+    def where(self) -> str:
+        return f"{self.file}, line {self.number}"
 
     @property
     def breed(self) -> str:
@@ -60,7 +64,7 @@ def pictures(raw: Path) -> Iterator[Picture]:
             raise UserError(
                 f"{line.where}: the label {line.image} has no image {path}; is the archive complete?"
             )
-        yield Picture(line.image, path, line.breed, line.species, LISTS[line.file])
+        yield Picture(line.image, path, line.breed, line.species, LISTS[line.file.name])
 
 
 def _lines(file: Path) -> Iterator[_Line]:
@@ -69,11 +73,11 @@ def _lines(file: Path) -> Iterator[_Line]:
     for number, text in enumerate(file.read_bytes().decode("utf-8", "replace").splitlines(), start=1):
         if not text.strip() or text.startswith("#"):
             continue
-        where = f"{file}, line {number}"
         fields = text.split()
         if len(fields) != 4 or fields[2] not in SPECIES or not re.fullmatch(r"[^/\\\ufffd]+_\d+", fields[0]):
-            raise UserError(f"{where}: expected 'Image_number CLASS-ID SPECIES BREED-ID', not {text!r}.")
-        yield _Line(where, file.name, *fields)
+            expected = "'Image_number CLASS-ID SPECIES BREED-ID'"
+            raise UserError(f"{file}, line {number}: expected {expected}, not {text!r}.")
+        yield _Line(file, number, *fields)
 
 
 def _once(lines: list[_Line]) -> dict[str, _Line]:
