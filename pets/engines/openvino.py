@@ -62,7 +62,7 @@ class OpenVino(Engine):
             self._models[images.shape], self._free[images.shape] = self._compile(images), []
         free = self._free[images.shape]
         request = free.pop() if free else self._models[images.shape].create_infer_request()
-        request.start_async([images.numpy()])  # copies them
+        request.start_async([_channels_last(images)])  # copies them
         return _Started(request, images.shape, len(view))
 
     def _finish(self, views: list["_Started"]) -> np.ndarray:
@@ -74,17 +74,18 @@ class OpenVino(Engine):
         return torch.stack(features).mean(0).numpy()
 
     def convert(self, images: torch.Tensor) -> Any:
-        """The network as OpenVINO's model, from uint8 images of this shape to features."""
+        """The network as OpenVINO's model, for ``images``, uint8 [n, 3, side, side], with channels last."""
         # By the front end itself, since openvino.convert_model reports its use to OpenVINO's makers.
         from openvino.frontend import FrontEndManager
         from openvino.frontend.pytorch.ts_decoder import TorchScriptPythonDecoder
 
+        channels_last = images.permute(0, 2, 3, 1).contiguous()
         network = _FromBytes(self.network, self.preprocessing).eval()
         front_end = FrontEndManager().load_by_framework("pytorch")
         with torch.inference_mode(), warnings.catch_warnings(action="ignore"):
-            decoder = TorchScriptPythonDecoder(network, example_input=(images,))
+            decoder = TorchScriptPythonDecoder(network, example_input=(channels_last,))
             model = front_end.convert(front_end.load(decoder))
-        model.reshape(list(images.shape))
+        model.reshape(list(channels_last.shape))
         return model
 
     def _compile(self, images: torch.Tensor) -> Any:
@@ -107,8 +108,12 @@ class _Started(NamedTuple):
     images: int
 
 
+def _channels_last(images: torch.Tensor) -> np.ndarray:
+    return images.permute(0, 2, 3, 1).contiguous().numpy()
+
+
 class _FromBytes(nn.Module):
-    """A network that takes uint8 images [n, 3, side, side]."""
+    """A network that takes uint8 images [n, side, side, 3], as they lie in memory."""
 
     def __init__(self, network: nn.Module, preprocessing: Preprocessing) -> None:
         super().__init__()
@@ -116,4 +121,4 @@ class _FromBytes(nn.Module):
         self.preprocessing = preprocessing
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        return self.network(self.preprocessing.normalize(images.float() / 255))
+        return self.network(self.preprocessing.normalize(images.permute(0, 3, 1, 2).float() / 255))

@@ -97,9 +97,8 @@ class Engine:
         The network sees no other, because kernels may differ with a batch's size, on a GPU above all: so an
         image's features don't depend on how many others are in its batch.
         """
-        full = torch.zeros(self.batch_size, *batch.shape[1:], dtype=torch.uint8)
-        full[: len(batch)] = batch
-        return full
+        missing = self.batch_size - len(batch)
+        return torch.nn.functional.pad(batch, (0, 0) * 3 + (0, missing)) if missing else batch
 
     def _full_batch(self, images: torch.Tensor) -> torch.Tensor:
         """Features [n, d], float32, of n = ``batch_size`` images, uint8 [n, 3, side, side]."""

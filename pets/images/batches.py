@@ -40,7 +40,12 @@ def batches(
         while ahead:
             batch = [ahead.popleft().result() for _ in range(min(size, len(ahead)))]
             ahead.extend(start(len(batch)))
-            yield [torch.stack(view) for view in zip(*batch, strict=True)]
+            yield [_stack(view) for view in zip(*batch, strict=True)]
+
+
+def _stack(images: Sequence[torch.Tensor]) -> torch.Tensor:
+    """A batch [n, 3, height, width] whose channels lie together, as decoded, so that whole rows are copied."""
+    return torch.stack([image.permute(1, 2, 0) for image in images]).permute(0, 3, 1, 2)
 
 
 def read(file: Path, sha256: str = "") -> bytes:
