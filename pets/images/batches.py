@@ -44,7 +44,7 @@ def batches(
 
 
 def _stack(images: Sequence[torch.Tensor]) -> torch.Tensor:
-    """A batch [n, 3, height, width] whose channels lie together, as decoded, so that whole rows are copied."""
+    """A batch [n, 3, height, width] whose channels lie together, as decoded, so that rows are copied."""
     return torch.stack([image.permute(1, 2, 0) for image in images]).permute(0, 3, 1, 2)
 
 
