@@ -27,7 +27,7 @@ BACKBONE = "efficientnet_lite0"
 
 
 def main() -> None:
-    """Print a row for each side; the ratio is that of PyTorch's rate, our default, to the row's."""
+    """Print a row for each side, with the ratio of each of our engines' rates to it, for as many views."""
     with tempfile.TemporaryDirectory() as scratch:
         photos = Path(scratch, "photos", "all")
         photos.mkdir(parents=True)
@@ -44,11 +44,9 @@ def main() -> None:
     print(f"{IMAGES} {kind}, {BACKBONE}; medians of {ROUNDS} rounds, images a second, and ours over theirs")
     middle = {name: statistics.median(each) for name, each in rates.items()}
     for name, rate in middle.items():
-        views = 2 if name.endswith("two views") else 1
-        own = [middle[each] for each in ("embed, torch", "embed, openvino")]
-        if views == 2:
-            own = [middle[f"{each}, two views"] for each in ("embed, torch", "embed, openvino")]
-        print(f"{name:34} {rate:8.1f}   torch {own[0] / rate:6.2f}x   openvino {own[1] / rate:6.2f}x")
+        views = ", two views" if name.endswith("two views") else ""
+        ratios = [(engine, middle[f"embed, {engine}{views}"] / rate) for engine in ("torch", "openvino")]
+        print(f"{name:34} {rate:8.1f}", *(f"  {engine} {ratio:6.2f}x" for engine, ratio in ratios))
     if "timm" not in sides:
         print("timm: left out, it is not installed (`pip install timm`)")
 

@@ -3,11 +3,11 @@
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 import numpy as np
 import pandas as pd
-from pydantic import TypeAdapter
+from pydantic import Field, TypeAdapter
 
 from pets.backbones.build import build
 from pets.core import params
@@ -28,7 +28,7 @@ class Settings(Section):
     weights: Path
     device: Device
     engine: Name
-    cluster: str | None
+    cluster: Annotated[str, Field(pattern=r"^(auto|\S+:\d+)$")] | None
     precision: Precision
     dtype: Literal["float16", "float32"]
     views: Literal[1, 2]

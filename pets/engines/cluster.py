@@ -31,8 +31,8 @@ PACKAGE = Path(__file__).parents[1]
 class Cluster:
     """What `Engine` has of attributes and `Engine.vectors`, on the Ray cluster at ``address``, or "auto".
 
-    Raises UserError where Ray is not installed, no cluster answers, or its workers would differ in engine,
-    precision or device.
+    Raises UserError where Ray is not installed, no cluster answers, it has neither cores nor GPUs, or its
+    workers would differ in engine, precision or device.
     """
 
     def __init__(
@@ -63,6 +63,8 @@ class Cluster:
         first = ray.put([read(file) for file in files[:FIRST]])
         network = ray.put(backbone)
         self._workers: list[Any] = [ray.remote(Worker).options(**place).remote() for place in _places(ray)]
+        if not self._workers:
+            raise UserError(f"the Ray cluster at {address} has neither CPUs nor GPUs; see `ray status`.")
         wanted = name, network, device, precision, first
         prepared = [(worker, worker.prepare.remote(*wanted)) for worker in self._workers]
         described = [each for worker, answer in prepared if (each := self._answer(worker, answer))]
@@ -110,7 +112,7 @@ class Cluster:
         except self._ray.exceptions.RayActorError:
             if worker in self._workers:
                 self._workers.remove(worker)
-                print(f"a worker of the cluster is lost; {len(self._workers)} are left")
+                print(f"a worker of the cluster is lost; workers left: {len(self._workers)}")
             if not self._workers:
                 raise UserError("no worker of the cluster is left; see `ray status`.") from None
             return None

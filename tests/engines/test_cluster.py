@@ -83,7 +83,14 @@ def test_a_lost_node_costs_only_what_it_had_not_answered(
     nodes.remove_node(nodes.list_all_nodes()[1], allow_graceful=False)
     found += vectors
     assert np.array_equal(np.concatenate(found), expected)
-    assert "a worker of the cluster is lost; 1 are left" in capsys.readouterr().out
+    assert "a worker of the cluster is lost; workers left: 1\n" in capsys.readouterr().out
+
+
+def test_a_cluster_without_cores(nodes: Nodes, files: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ray, "nodes", lambda: [{"Alive": False}])
+    with pytest.raises(UserError, match="has neither CPUs nor GPUs"):
+        Cluster(nodes.address, "torch", lite0(), "auto", "auto", files)
+    ray.shutdown()
 
 
 def test_no_cluster_and_no_ray(files: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:
