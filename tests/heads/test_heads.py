@@ -155,12 +155,11 @@ def two_class_optimum(features: torch.Tensor, labels: torch.Tensor, penalty: flo
 def test_linear_says_so_when_it_has_not_converged(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(linear, "ROUNDS", 1)
-    monkeypatch.setattr(linear, "ROUND", 2)
+    monkeypatch.setattr(linear, "STEPS", 2)
     features = torch.randn(500, 100, generator=torch.Generator().manual_seed(0))
     labels = torch.randint(0, CLASSES, (500,), generator=torch.Generator().manual_seed(1))
     solve(scaled(features), labels, CLASSES, [1e-6])
-    assert "larger penalties converge sooner" in capsys.readouterr().out
+    assert "larger ones converge sooner" in capsys.readouterr().out
 
 
 def test_knn_agrees_with_scikit_learn() -> None:
