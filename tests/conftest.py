@@ -9,6 +9,7 @@ import sys
 import tarfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -115,8 +116,9 @@ def stages_run(output: str) -> set[str]:
 def new_workspace(tmp_path_factory: pytest.TempPathFactory) -> Callable[[], Workspace]:
     """Makes a workspace: what git knows of the project, committed, and DVC's settings and templates."""
 
-    def make() -> Workspace:
-        path = tmp_path_factory.mktemp("workspace")
+    @cache
+    def project() -> Workspace:
+        path = tmp_path_factory.mktemp("project")
         for name in PROJECT:
             source = ROOT / name
             if source.is_dir():
@@ -130,7 +132,7 @@ def new_workspace(tmp_path_factory: pytest.TempPathFactory) -> Callable[[], Work
         workspace.commit("the project")
         return workspace
 
-    return make
+    return lambda: project().copy(tmp_path_factory.mktemp("workspace") / "workspace")
 
 
 @pytest.fixture(scope="session")

@@ -16,22 +16,20 @@ def reported(
 ) -> Callable[[str], Workspace]:
     """A workspace where a data set was run from archives to report; don't change it, copy it.
 
-    The larger one goes only as far as the evaluation, by OpenVINO where its features are PyTorch's.
+    The larger one goes only as far as the evaluation.
     """
 
     def run(name: str) -> Workspace:
-        large = name == "oxford-iiit-pet-128px"
         workspace = new_workspace()
         archives = {each: shared / name / f"{each}.tar.gz" for each in ("images", "annotations")}
         workspace.set_params(
             "run.backbones=[efficientnet_lite0]",
             "run.heads=[linear]",
+            "embed.engine=auto",
             *(f"datasets.oxford-iiit-pet.{each}.url={file}" for each, file in archives.items()),
             *(f"datasets.oxford-iiit-pet.{each}.md5={md5(file)}" for each, file in archives.items()),
         )
-        if large:
-            workspace.set_params("embed.engine=auto")
-        workspace.run("dvc", "repro", *(["evaluate"] if large else []))
+        workspace.run("dvc", "repro", *(["evaluate"] if name == "oxford-iiit-pet-128px" else []))
         return workspace
 
     return lambda name: shared_by_processes(name, lambda: run(name))

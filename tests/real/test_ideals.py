@@ -21,12 +21,8 @@ SAID = re.compile(
 
 @pytest.mark.parametrize(
     "processor",
-    [
-        {},
-        {"OMP_NUM_THREADS": "1"},
-        {"ATEN_CPU_CAPABILITY": "default", "ONEDNN_MAX_CPU_ISA": "SSE41"},
-    ],
-    ids=["as it is", "one thread", "SSE4.1"],
+    [{}, {"ATEN_CPU_CAPABILITY": "default", "ONEDNN_MAX_CPU_ISA": "SSE41"}],
+    ids=["as it is", "SSE4.1"],
 )
 def test_saved_ideals_are_classified_as_the_readme_says(
     processor: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
