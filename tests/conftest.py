@@ -172,9 +172,6 @@ def finished(
             "datasets.sample.per_breed=6",
             "datasets.sample.size=96",
             "evaluate.bootstrap=100",
-            "ideal_breeds.breeds=[cat, samoyed, Bengal]",
-            "ideal_breeds.coarse_steps=60",
-            "ideal_breeds.fine_steps=12",
         )
         workspace.run("dvc", "repro")
         workspace.commit("a run")

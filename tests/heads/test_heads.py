@@ -105,7 +105,7 @@ def objective(
     return float(functional.cross_entropy(logits, labels) + penalty / 2 * weight.double().square().sum())
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=10, deadline=None)
 @given(
     images=st.integers(20, 200),
     dimensions=st.integers(2, 300),

@@ -17,7 +17,13 @@ HEAD = "prototype"
 def sample(finished: Workspace, tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     """The finished run with a second backbone, for one head."""
     workspace = finished.copy(tmp_path_factory.mktemp("galleries") / "workspace")
-    workspace.set_params(f"run.backbones=[{', '.join(BACKBONES)}]", f"run.heads=[{HEAD}]")
+    workspace.set_params(
+        f"run.backbones=[{', '.join(BACKBONES)}]",
+        f"run.heads=[{HEAD}]",
+        "ideal_breeds.breeds=[cat, samoyed, Bengal]",
+        "ideal_breeds.coarse_steps=60",
+        "ideal_breeds.fine_steps=12",
+    )
     workspace.run("dvc", "repro")
     return workspace
 
