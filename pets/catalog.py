@@ -8,14 +8,14 @@ and what is to be reused, ``checksum``: a flipped bit would be copied from catal
 
 import hashlib
 import inspect
-from collections.abc import Callable, Iterable
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import PIL
 import pyarrow as pa
 from pyarrow import parquet as pq
@@ -181,24 +181,47 @@ def with_unlabelled(raw: Path, pictures: Iterable[Picture]) -> list[Picture]:
     ]
     for file in sorted(unlabelled):
         found.append(Picture(file.stem, file.relative_to(raw).as_posix(), "", None, None))
-    return sorted(found, key=lambda picture: picture.image_id)
+    found.sort(key=lambda picture: picture.image_id)
+    return found
 
 
 def summarize(file: Path) -> dict[str, Any]:
-    """Counts, the images that can't be used, and those whose bytes occur more than once."""
-    table = pd.read_parquet(file, columns=["image_id", "official_split", "sha256", "format", "status"])
-    usable = table[table["status"] == OK]
-    repeated = usable[usable.duplicated("sha256", keep=False)]
-    groups = [group for _, group in repeated.groupby("sha256", sort=False)]
-    across = [group for group in groups if group["official_split"].nunique() > 1]
+    """Counts, the images that can't be used, and those whose bytes occur more than once.
+
+    It reads the file twice, a few rows at a time, and holds 64 bytes a picture.
+    """
+    formats: Counter[str] = Counter()
+    unreadable, checksums = [], [np.empty(0, "S64")]
+    for rows in _batches(file, ["image_id", "format", "status", "sha256"]):
+        usable = [row for row in rows if row["status"] == OK]
+        unreadable += [
+            {"image_id": row["image_id"], "reason": row["status"]} for row in rows if row["status"] != OK
+        ]
+        formats.update(row["format"] for row in usable)
+        checksums.append(np.array([row["sha256"] for row in usable], "S64"))
+    each, counts = np.unique(np.concatenate(checksums), return_counts=True)
+    groups: dict[str, list[dict[str, Any]]] = {found.decode(): [] for found in each[counts > 1]}
+    for rows in _batches(file, ["image_id", "official_split", "status", "sha256"]) if groups else ():
+        for row in rows:
+            if row["status"] == OK and row["sha256"] in groups:
+                groups[row["sha256"]].append(row)
+    duplicates = [sorted(row["image_id"] for row in group) for group in groups.values()]
+    across = [
+        names
+        for names, group in zip(duplicates, groups.values(), strict=True)
+        if len({row["official_split"] for row in group} - {None}) > 1
+    ]
     return {
-        "listed": len(table),
-        "usable": len(usable),
-        "unreadable": [
-            {"image_id": row.image_id, "reason": row.status}
-            for row in table[table["status"] != OK].itertuples()
-        ],
-        "formats": {str(kind): int(count) for kind, count in usable["format"].value_counts().items()},
-        "duplicates": [sorted(group["image_id"]) for group in groups],
-        "duplicates_across_splits": [sorted(group["image_id"]) for group in across],
+        "listed": formats.total() + len(unreadable),
+        "usable": formats.total(),
+        "unreadable": unreadable,
+        "formats": dict(formats.most_common()),
+        "duplicates": sorted(duplicates),
+        "duplicates_across_splits": sorted(across),
     }
+
+
+def _batches(file: Path, columns: list[str]) -> Iterator[list[dict[str, Any]]]:
+    with pq.ParquetFile(file) as catalog:
+        for batch in catalog.iter_batches(ROWS, columns=columns):
+            yield batch.to_pylist()
