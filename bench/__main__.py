@@ -3,7 +3,7 @@
 import importlib
 import sys
 
-ALL = ("embedding", "catalog", "store", "linear", "attack", "flow", "pipeline")
+ALL = ("embedding", "growth", "store", "linear", "attack", "flow", "pipeline")
 
 
 def main(names: list[str]) -> None:
