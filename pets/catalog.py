@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
@@ -25,18 +25,24 @@ from pets.core.files import atomic, checksum
 from pets.core.imports import ROOT, files_of
 from pets.dataset import OK
 from pets.images import decoding
-from pets.sources import Picture
+from pets.sources import Picture, readable
 
 SUFFIXES = {".jpg", ".jpeg", ".png", ".gif", ".bmp", ".webp"}
 UNLABELLED = "it has no label"  # the status of a picture that no list names, decodable or not
 THREADS = 8  # decoding and hashing both let other threads run
+LARGEST = 1 << 30  # bytes: eight files are read at a time
 ROWS = 2048  # of a row group: at most so many pictures are in flight, or rows in memory
 
 DECODED = ["width", "height", "format", "mode", "status"]  # what the bytes alone determine
 REUSED = ["sha256", *DECODED]
+UNDECODED: dict[str, Any] = {"width": 0, "height": 0, "format": None, "mode": None}
 INTEGERS = ["bytes", "width", "height"]
 COLUMNS = ["image_id", "path", "label", "species", "official_split", "bytes", "sha256", *DECODED]
 SCHEMA = pa.schema([(name, pa.int64() if name in INTEGERS else pa.large_string()) for name in COLUMNS])
+
+
+class UnreadableError(Exception):
+    """This file can't be read; the message says why."""
 
 
 class Known:
@@ -140,9 +146,14 @@ def update(
 
 def describe(raw: Path, known: Known, picture: Picture) -> tuple[dict[str, Any], bool]:
     """A picture's row of the catalog, and whether it had to be decoded."""
-    data = (raw / picture.path).read_bytes()
-    sha256 = hashlib.sha256(data).hexdigest()
-    found = known.find(sha256, bool(picture.label))
+    found: dict[str, Any] | None
+    try:
+        data = read(raw / picture.path)
+    except UnreadableError as error:
+        data, sha256, found = b"", None, UNDECODED | {"status": str(error)}
+    else:
+        sha256 = hashlib.sha256(data).hexdigest()
+        found = known.find(sha256, bool(picture.label))
     row: dict[str, Any] = {
         "image_id": picture.image_id,
         "path": picture.path,
@@ -156,12 +167,22 @@ def describe(raw: Path, known: Known, picture: Picture) -> tuple[dict[str, Any],
     return row if picture.label else row | {"status": UNLABELLED}, found is None
 
 
+def read(file: Path) -> bytes:
+    """The bytes of a file; UnreadableError where it can't be read, or is too large for a picture."""
+    try:
+        if (size := file.stat().st_size) > LARGEST:
+            raise UnreadableError(f"{size / 2**30:.1f} GiB: too large for a picture")
+        return file.read_bytes()
+    except OSError as error:
+        raise UnreadableError(f"it can't be read: {error.strerror}") from None
+
+
 def decoded(data: bytes) -> dict[str, Any]:
     """The columns ``DECODED``; of a picture that can't be decoded, the reason as its status."""
     try:
         picture = decoding.decode(data)
     except decoding.UndecodableError as error:
-        return {"width": 0, "height": 0, "format": None, "mode": None, "status": str(error)}
+        return UNDECODED | {"status": str(error)}
     width, height = picture.size
     return {"width": width, "height": height, "format": picture.format, "mode": picture.mode, "status": OK}
 
@@ -174,13 +195,16 @@ def with_unlabelled(raw: Path, pictures: Iterable[Picture]) -> list[Picture]:
     found = list(pictures)
     listed = {picture.path for picture in found}
     unlabelled = [
-        file
-        for folder in {Path(path).parent for path in listed}
+        folder / readable(file.name)
+        for folder in {PurePosixPath(path).parent for path in listed}
         for file in (raw / folder).iterdir()
-        if file.suffix.lower() in SUFFIXES and file.relative_to(raw).as_posix() not in listed
+        if file.suffix.lower() in SUFFIXES
+        and not file.name.startswith(".")
+        and str(folder / readable(file.name)) not in listed
+        and file.is_file()
     ]
-    for file in sorted(unlabelled):
-        found.append(Picture(file.stem, file.relative_to(raw).as_posix(), "", None, None))
+    for path in sorted(unlabelled):
+        found.append(Picture(path.stem, str(path), "", None, None))
     found.sort(key=lambda picture: picture.image_id)
     return found
 
@@ -188,11 +212,14 @@ def with_unlabelled(raw: Path, pictures: Iterable[Picture]) -> list[Picture]:
 def summarize(file: Path) -> dict[str, Any]:
     """Counts, the images that can't be used, and those whose bytes occur more than once.
 
-    It reads the file twice, a few rows at a time, and holds 64 bytes a picture.
+    ``content`` is a sha256 of every row's image_id and sha256: the checksum of these pictures. It reads the
+    file twice, a few rows at a time, and holds 64 bytes a picture.
     """
+    content = hashlib.sha256()
     formats: Counter[str] = Counter()
     unreadable, checksums = [], [np.empty(0, "S64")]
     for rows in _batches(file, ["image_id", "format", "status", "sha256"]):
+        content.update("".join(f"{row['sha256']} {row['image_id']}\n" for row in rows).encode())
         usable = [row for row in rows if row["status"] == OK]
         unreadable += [
             {"image_id": row["image_id"], "reason": row["status"]} for row in rows if row["status"] != OK
@@ -201,24 +228,28 @@ def summarize(file: Path) -> dict[str, Any]:
         checksums.append(np.array([row["sha256"] for row in usable], "S64"))
     each, counts = np.unique(np.concatenate(checksums), return_counts=True)
     groups: dict[str, list[dict[str, Any]]] = {found.decode(): [] for found in each[counts > 1]}
-    for rows in _batches(file, ["image_id", "official_split", "status", "sha256"]) if groups else ():
+    for rows in _batches(file, ["image_id", "label", "official_split", "status", "sha256"]) if groups else ():
         for row in rows:
             if row["status"] == OK and row["sha256"] in groups:
                 groups[row["sha256"]].append(row)
-    duplicates = [sorted(row["image_id"] for row in group) for group in groups.values()]
-    across = [
-        names
-        for names, group in zip(duplicates, groups.values(), strict=True)
-        if len({row["official_split"] for row in group} - {None}) > 1
-    ]
+    across, two_labels = (
+        [group for group in groups.values() if len({key(row) for row in group}) > 1]
+        for key in (lambda row: row["official_split"] == "test", lambda row: row["label"])
+    )
     return {
         "listed": formats.total() + len(unreadable),
         "usable": formats.total(),
         "unreadable": unreadable,
         "formats": dict(formats.most_common()),
-        "duplicates": sorted(duplicates),
-        "duplicates_across_splits": sorted(across),
+        "duplicates": _names(groups.values()),
+        "duplicates_across_splits": _names(across),
+        "duplicates_across_labels": _names(two_labels),
+        "content": content.hexdigest(),
     }
+
+
+def _names(groups: Iterable[list[dict[str, Any]]]) -> list[list[str]]:
+    return sorted(sorted(row["image_id"] for row in group) for group in groups)
 
 
 def _batches(file: Path, columns: list[str]) -> Iterator[list[dict[str, Any]]]:

@@ -1,7 +1,7 @@
 """One data set on disk: where its files lie, and what is read of them.
 
 data/<data set>/
-  raw/                   pictures and labels in the source's official layout
+  raw/                   pictures and labels in the source's official layout, or where they are read instead
   origin.json            which source and archives they came from
   catalog.parquet        a row an image; catalog.json is its summary
   splits.parquet         train, validation or test for each usable image
@@ -10,6 +10,8 @@ models/<data set>/<backbone>/<head>
 evaluations/<data set>/<backbone>/<head>
 """
 
+import hashlib
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,7 +37,7 @@ class Dataset:
 
     @property
     def raw(self) -> Path:
-        """The pictures, as they were fetched."""
+        """What was fetched. The catalog's paths are relative to it or absolute: ``raw / path`` takes both."""
         return self.folder / "raw"
 
     def embeddings(self, backbone: str) -> Path:
@@ -51,7 +53,7 @@ class Dataset:
         return Path("evaluations", self.name, backbone, head)
 
     def origin(self) -> dict[str, Any]:
-        """source, label_name, synthetic and archives: what `download` noted."""
+        """source, label_name, synthetic, from_imagenet and archives: what `download` noted."""
         content: dict[str, Any] = read_json(self.folder / "origin.json")
         return content
 
@@ -77,12 +79,31 @@ class Dataset:
         content: dict[str, Any] = read_json(self.embeddings(backbone) / "metadata.json")
         return content
 
+    def images(self) -> dict[str, Any]:
+        """The catalog's summary, the number of images in each split, and which are in test and train."""
+        splits = self.splits().merge(self.catalog("image_id", "sha256"), on="image_id")
+        repeated = splits[splits.duplicated("sha256", keep=False)].groupby("sha256", sort=False)
+        across = [group for _, group in repeated if group["split"].eq("test").nunique() > 1]
+        return {
+            **read_json(self.folder / "catalog.json"),
+            **{name: int(splits["split"].eq(name).sum()) for name in ("train", "val", "test")},
+            "duplicates_across_splits": sorted(sorted(group["image_id"]) for group in across),
+        }
+
     def test_images(self, seed: int) -> pd.DataFrame:
         """The test images, image_id, label, species, split and path, in an order drawn by the seed."""
         splits = self.splits()
         test = splits[splits["split"] == "test"]
         test = test.merge(self.catalog("image_id", "path"), on="image_id", validate="one_to_one")
         return test.sort_values("image_id").sample(frac=1, random_state=seed).reset_index(drop=True)
+
+
+def file_stem(image_id: str) -> str:
+    """A file's name for an image: its image_id where that is one, else its plain letters and a checksum."""
+    if re.fullmatch(r"[\w-][\w .-]{0,99}", image_id, re.ASCII):
+        return image_id
+    plain = re.sub(r"[^\w-]+", "_", image_id, flags=re.ASCII)[-60:]
+    return f"{plain}-{hashlib.sha256(image_id.encode()).hexdigest()[:8]}"
 
 
 def species_of(rows: pd.DataFrame, classes: Sequence[str]) -> pd.Series:

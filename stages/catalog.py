@@ -26,6 +26,10 @@ def main(dataset: str) -> None:
         print(f"  and {len(summary['unreadable']) - 5} more; the catalog has them all")
     for names in summary["duplicates_across_splits"]:
         print(f"  the same bytes in train and test: {', '.join(names)}")
+    for names in (found := summary["duplicates_across_labels"])[:5]:
+        print(f"  the same bytes under two labels, and both are kept: {', '.join(names)}")
+    if len(found) > 5:
+        print(f"  and {len(found) - 5} more under two labels; catalog.json has them all")
 
 
 if __name__ == "__main__":

@@ -28,6 +28,7 @@ def main(dataset: str) -> None:
             "source": name,
             "label_name": source.LABEL_NAME,
             "synthetic": source.SYNTHETIC,
+            "from_imagenet": source.FROM_IMAGENET,
             "archives": fetched,
         },
     )

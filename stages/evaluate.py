@@ -13,7 +13,7 @@ from pets.core import params
 from pets.core.files import atomic, read_json, write_json
 from pets.core.params import Section
 from pets.core.stage import run_stage
-from pets.dataset import Dataset, species_of
+from pets.dataset import Dataset, file_stem, species_of
 from pets.embeddings import store
 from pets.images.thumbnails import thumbnail
 from pets.metrics.evaluation import Evaluation, headline, most_confident_mistakes
@@ -57,24 +57,21 @@ def main(dataset: str, backbone: str, head: str) -> None:
         paths = data.catalog("image_id", "path").set_index("image_id")["path"]
         for rank, image_id in enumerate(mistakes["image_id"], start=1):
             picture = thumbnail((data.raw / paths[image_id]).read_bytes())
-            (folder / "mistakes" / f"{rank:02d}_{image_id}.jpg").write_bytes(picture)
-        counts = {name: int((splits["split"] == name).sum()) for name in ("train", "val", "test")}
-        write_json(folder / "provenance.json", provenance(data, backbone, head, counts, settings))
+            (folder / "mistakes" / f"{rank:02d}_{file_stem(image_id)}.jpg").write_bytes(picture)
+        write_json(folder / "provenance.json", provenance(data, backbone, head, settings))
     for task, metrics in scores.items():
         top1 = metrics["top1"]
         print(f"{task}: top-1 {top1['value']:.4f} (95% interval {top1['low']:.4f} to {top1['high']:.4f})")
 
 
-def provenance(
-    data: Dataset, backbone: str, head: str, counts: dict[str, int], settings: Settings
-) -> dict[str, Any]:
+def provenance(data: Dataset, backbone: str, head: str, settings: Settings) -> dict[str, Any]:
     """Everything that determines the numbers, for the report."""
     trained = read_json(data.model(backbone, head) / "head.json")
     return {
         "dataset": data.name,
         **data.origin(),
         "classes": trained["classes"],
-        "images": {**read_json(data.folder / "catalog.json"), **counts},
+        "images": data.images(),
         "backbone": data.embeddings_metadata(backbone),
         "head": {key: trained[key] for key in ("head", "chosen", "calibration")},
         "params": {

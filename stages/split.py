@@ -17,25 +17,26 @@ class Settings(Section):
     """The section ``split`` of params.yaml."""
 
     validation: float = Field(gt=0, lt=1)  # share of the training images
-    test: float = Field(gt=0, lt=1)  # share of all images, where the source has no test set of its own
+    test: float = Field(
+        gt=0, lt=1
+    )  # share of the training images, where the source has no test set of its own
 
 
 def main(dataset: str) -> None:
-    """Write splits.parquet: image_id, label, species, split. An official test set stays the test set."""
+    """Write splits.parquet: image_id, label, species, split. Official validation and test sets stay so."""
     settings = params.read("split", Settings)
     seed = params.read("seed", int)
     data = Dataset(dataset)
     usable = data.usable()
     table = usable[["image_id", "label", "species"]].copy()
-    official = usable["official_split"]
-    if official.isna().all():
-        table["split"] = stratified(table, settings.test, seed, part="test", rest="train")
-    else:
-        table["split"] = official
-    learning = table[table["split"] == "train"]
-    parts = stratified(learning, settings.validation, seed, part="val", rest="train")
-    table.loc[learning.index, "split"] = parts
+    table["same"] = usable.groupby("sha256")["image_id"].transform("min")
+    table["split"] = usable["official_split"].fillna("train")
+    for part, share in (("test", settings.test), ("val", settings.validation)):
+        if not table["split"].eq(part).any():
+            train = table[table["split"] == "train"]
+            table.loc[train.index, "split"] = stratified(train, share, seed, part, rest="train")
     _check(table)
+    table = table.drop(columns="same")
     with atomic(data.folder / "splits.parquet") as temporary:
         table.to_parquet(temporary, index=False)
     print(", ".join(f"{count} {name}" for name, count in table["split"].value_counts().items()))
@@ -45,10 +46,11 @@ def stratified(table: pd.DataFrame, share: float, seed: int, part: str, rest: st
     """Put the same share of every label into ``part``, at least one image, and the others into ``rest``.
 
     The part of an image depends on the seed and its own id alone, so that one more photo moves hardly any
-    other. Returns a string for each row of ``table``, by its index.
+    other; images of a label that have the same bytes, and so an equal ``same``, stay together. Returns a
+    string for each row of ``table``, by its index.
     """
-    order = table["image_id"].map(lambda name: hashlib.sha256(f"{seed}:{name}".encode()).hexdigest())
-    rank = order.groupby(table["label"]).rank(method="first")
+    order = table["same"].map(lambda name: hashlib.sha256(f"{seed}:{name}".encode()).hexdigest())
+    rank = order.groupby(table["label"]).rank(method="min")
     size = table.groupby("label")["image_id"].transform("size")
     wanted = (size * share).round().clip(lower=1)
     return pd.Series(rest, index=table.index).mask(rank <= wanted, part)
@@ -61,10 +63,12 @@ def _check(table: pd.DataFrame) -> None:
     short = counts[(counts < 1).any(axis=1)]
     if len(short):
         label, row = short.index[0], short.iloc[0]
-        more = f" (and {len(short) - 1} more classes)" if len(short) > 1 else ""
+        others = [f"'{each}'" for each in short.index[1:6]] + (["..."] if len(short) > 6 else [])
+        more = f" The same goes for {', '.join(others)}." if others else ""
         raise UserError(
-            f"'{label}'{more} has too few images to split: {row['train']} for training, {row['val']} for "
-            f"validation and {row['test']} for testing, each needs one. Add images or leave the class out."
+            f"'{label}' has too few images to split: {row['train']} for training, {row['val']} for "
+            f"validation and {row['test']} for testing, each needs one.{more} Add images or leave the class "
+            "out (by `without`, in the entry of a folder of pictures)."
         )
 
 

@@ -15,7 +15,7 @@ from pets.core import params
 from pets.core.files import atomic
 from pets.core.progress import progress_bar
 from pets.core.stage import run_stage
-from pets.dataset import Dataset
+from pets.dataset import Dataset, file_stem
 from pets.engines.device import Device
 from pets.visualization.readings import made, reading
 
@@ -30,13 +30,13 @@ def main(dataset: str, backbone: str, head: str) -> None:
     data, transfers = Dataset(dataset), Path("transfers", dataset, head)
     classifier = load(data, backbone, head, weights, device)
     folders = {name: transfers / "pictures" / name for name in backbones}
-    image_ids = sorted(file.stem for file in folders[backbones[0]].glob("*.png"))
-    test = data.splits().merge(data.catalog("image_id", "path"), on="image_id").set_index("image_id")
-    images = test.loc[image_ids]
+    stems = sorted(file.stem for file in folders[backbones[0]].glob("*.png"))
+    test = data.splits().merge(data.catalog("image_id", "path"), on="image_id")
+    images = test.set_index(test["image_id"].map(file_stem)).loc[stems]
 
-    total = (len(backbones) + 2) * len(image_ids)
+    total = (len(backbones) + 2) * len(stems)
     with tempfile.TemporaryDirectory() as noise, progress_bar(total, "transfer") as progress:
-        pictures = {name: [folder / f"{each}.png" for each in image_ids] for name, folder in folders.items()}
+        pictures = {name: [folder / f"{each}.png" for each in stems] for name, folder in folders.items()}
         pictures[NOISE] = add_noise(read_pictures(images, data.raw), epsilon, seed, Path(noise))
         labels = classes_of(images, classifier.classes)
         originals = [data.raw / path for path in images["path"]]

@@ -17,7 +17,10 @@ from playwright.sync_api import Browser, sync_playwright
 
 ROOT = Path(__file__).parent.parent
 SHARED = ROOT.parent / "shared" / "data"
-PROJECT = ("flows", "pets", "stages", "params.yaml", "dvc.yaml", "prefect.yaml", ".dvcignore", ".gitignore")
+PROJECT = (
+    *("flows", "pets", "stages", "listings"),
+    *("params.yaml", "dvc.yaml", "prefect.yaml", ".dvcignore", ".gitignore"),
+)
 CHROMIUM = next(
     (path for path in map(Path, ("/usr/bin/chromium", "/usr/bin/chromium-browser")) if path.exists()), None
 )
@@ -122,7 +125,7 @@ def new_workspace(tmp_path_factory: pytest.TempPathFactory) -> Callable[[], Work
         for name in PROJECT:
             source = ROOT / name
             if source.is_dir():
-                shutil.copytree(source, path / name, ignore=shutil.ignore_patterns("__pycache__"))
+                shutil.copytree(source, path / name, ignore=shutil.ignore_patterns("__pycache__", "*.json"))
             else:
                 shutil.copy(source, path)
         own = shutil.ignore_patterns("cache", "tmp", "config.local")

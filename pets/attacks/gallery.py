@@ -14,6 +14,7 @@ from pets.attacks.objective import canvas, cut, misclassify
 from pets.attacks.pictures import batch_by_batch, read_pictures
 from pets.classifier.classifier import Classifier
 from pets.core.progress import progress_bar
+from pets.dataset import file_stem
 from pets.images.decoding import decode
 from pets.images.png import save_png
 
@@ -49,7 +50,7 @@ def attack(
     folder: Path,
     update: Callable[[int], object],
 ) -> list[Outcome]:
-    """Attack a goal's pictures by each method; save the results as <goal>_<attack>_<image_id>.png.
+    """Attack a goal's pictures by each method; save the results as <goal>_<attack>_<file_stem>.png.
 
     ``update`` is called with the number of pictures that are done. Whether a picture fools before it is
     saved is by the attack's differentiable path, after it by embed's.
@@ -127,4 +128,4 @@ def _attempts(
 def file_name(facts: dict[str, Any]) -> str:
     """The goal, the attack and the image, in lower case and without spaces."""
     words = (part.replace(",", "").replace(" ", "_").lower() for part in (facts["goal"], facts["attack"]))
-    return "_".join([*words, facts["image_id"]])
+    return "_".join([*words, file_stem(facts["image_id"])])

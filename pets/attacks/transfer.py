@@ -14,6 +14,7 @@ from pets.attacks.quantization import quantize
 from pets.attacks.settings import Transfer
 from pets.classifier.classifier import Classifier
 from pets.core.progress import progress_bar
+from pets.dataset import file_stem
 from pets.images.png import save_png
 from pets.metrics.metrics import wilson
 
@@ -21,7 +22,7 @@ from pets.metrics.metrics import wilson
 def make_pictures(
     classifier: Classifier, test: pd.DataFrame, settings: Transfer, raw: Path, folder: Path
 ) -> None:
-    """Attack the first test images, untargeted and by all steps, and save them as <image_id>.png."""
+    """Attack the first test images, untargeted and by all steps, and save them as <file_stem>.png."""
     chosen = test.head(settings.images)
     labels = classes_of(chosen, classifier.classes)
     pictures = read_pictures(chosen, raw)
@@ -40,7 +41,7 @@ def make_pictures(
             )
             saved = quantize(found.images, originals, settings.epsilon)
             for picture, image_id in zip(cut(saved, sizes), chosen["image_id"].iloc[batch], strict=True):
-                save_png(picture, folder / f"{image_id}.png")
+                save_png(picture, folder / f"{file_stem(image_id)}.png")
             progress.update(len(batch))
 
         batch_by_batch(classifier, pictures, work)

@@ -118,7 +118,15 @@ class Revision:
         return table.set_index("image_id")
 
     def picture(self, dataset: str, path: str) -> bytes:
-        """The bytes of a picture at the catalog's ``path``. Raises MissingError."""
+        """The bytes of a picture at the catalog's ``path``, as they are now if it is absolute.
+
+        Raises MissingError.
+        """
+        if Path(path).is_absolute():
+            try:
+                return Path(path).read_bytes()
+            except OSError as error:
+                raise MissingError(f"{path} can't be read: {error.strerror}") from None
         return self._read(f"data/{dataset}/raw/{path}")
 
     def _read(self, path: str) -> bytes:

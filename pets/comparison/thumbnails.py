@@ -1,6 +1,7 @@
 """The pictures of gained and lost images, from whichever revision still has them."""
 
 import base64
+import hashlib
 from collections.abc import Iterable
 from contextlib import suppress
 
@@ -36,6 +37,8 @@ def find(image_ids: Iterable[str], found: list[tuple[Revision, str, pd.DataFrame
                 data = revision.picture(dataset, str(catalog.at[image_id, "path"]))
             except MissingError:
                 continue
+            if hashlib.sha256(data).hexdigest() != catalog.at[image_id, "sha256"]:
+                continue  # a folder's picture that has changed since
             made[image_id] = base64.b64encode(thumbnail(data)).decode("ascii")
             break
     return made

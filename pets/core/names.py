@@ -13,6 +13,7 @@ from typing import Any
 
 from pets.core.errors import UserError, nearest
 
+RESERVED = "imagenet"  # ideals/imagenet is where the ideals of ImageNet's classes are
 PETS = Path(__file__).parent.parent
 LITE = ("efficientnet_lite0", "efficientnet_lite1", "efficientnet_lite2")
 VGG_LAYERS = ("25088", "4096")  # besides the 512 pooled features: flattened, and the last hidden layer
@@ -43,6 +44,15 @@ def backbones() -> tuple[str, ...]:
     found = {name for module in modules for name in marked.findall(module.read_text("utf-8"))}
     variants = {f"{name}-{layer}" for name in found if name.startswith("vgg") for layer in VGG_LAYERS}
     return tuple(sorted({*found, *variants, *LITE}))
+
+
+def check_dataset(name: str) -> None:
+    """UserError where a data set can't be called so: its name is that of folders, stages and parameters."""
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]*", name) or name == RESERVED:
+        raise UserError(
+            f"params.yaml: a data set can't be called '{name}'; use letters, digits, - and _, "
+            f"but not {RESERVED}."
+        )
 
 
 def check(content: Mapping[str, Any], where: str, kind: str, names: Iterable[str]) -> None:

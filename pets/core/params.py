@@ -5,12 +5,13 @@ pydantic model that describes it. The names in ``run`` are checked by every stag
 mistyped backbone is reported before the first download and not after it.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 from ruamel.yaml import YAML, YAMLError
+from ruamel.yaml.comments import CommentedMap
 
 from pets.core import names
 from pets.core.errors import UserError, nearest
@@ -41,7 +42,7 @@ def read(key: str, model: type[T]) -> T:
     """
     content = _load()
     _check_run(content)
-    checked: T = _checked(content, key, model)
+    checked: T = check(content, key, model)
     return checked
 
 
@@ -53,25 +54,51 @@ def check_names(where: str, kind: str, listed: Iterable[str]) -> None:
     names.check(_load(), where, kind, listed)
 
 
-def override(assignments: list[str]) -> None:
-    """Write ``key=value`` pairs (dotted keys, YAML values) into params.yaml and keep its comments."""
+def folders(content: Mapping[str, Any]) -> list[str]:
+    """The data sets of the run that are read from a folder: what the list ``folders`` has to be."""
+    entries = {name: content["datasets"][name] for name in content["run"]["datasets"]}
+    return [name for name, entry in entries.items() if isinstance(entry, Mapping) and entry.get("path")]
+
+
+def override(assignments: list[str], complete: Callable[[Any, list[str]], None] = lambda *_: None) -> None:
+    """Write ``key=value`` pairs (dotted keys, YAML values) into params.yaml and keep its comments.
+
+    Only under ``datasets`` may a key be new; the list ``folders`` is brought up to date. ``complete`` is
+    called before anything is written, with the content and the names of the data sets that were set.
+    """
     yaml = YAML()
     yaml.preserve_quotes = True
     yaml.width = 200
     _load()  # reports a broken file
     content: Any = yaml.load(FILE)
+    datasets: list[str] = []
     for assignment in assignments:
         key, _, value = assignment.partition("=")
         *parents, last = key.split(".")
+        may_be_new = parents[:1] == ["datasets"]
         section: Any = content
-        for parent in parents:
-            section = section.get(parent) if isinstance(section, Mapping) else None
-        if not isinstance(section, dict) or last not in section:
-            raise UserError(f"{FILE} has no '{key}' to set; write it as section.key=value.")
-        section[last] = YAML().load(value)  # keeps [a, b] on its line
+        for name in (*parents, last):
+            if not isinstance(section, CommentedMap) or not (may_be_new or name in section):
+                raise UserError(f"{FILE} has no '{key}' to set; write it as section.key=value.")
+            parent, section = section, section.get(name) if name in section else _make(section, name)
+        try:
+            parent[last] = YAML().load(value)  # keeps [a, b] on its line
+        except YAMLError as error:
+            raise UserError(f"{key}={value} is not valid YAML: {' '.join(str(error).split())}") from None
+        datasets += [parents[1] if parents[1:] else last] if may_be_new else []
     _check_run(content)
+    complete(content, datasets)
+    if (listed := folders(content)) != content.get("folders"):
+        content["folders"] = YAML().load(f"[{', '.join(listed)}]")
     with atomic(FILE) as temporary:
         yaml.dump(content, temporary)
+
+
+def _make(section: CommentedMap, name: str) -> CommentedMap:
+    """A new section in another; a new data set goes before the others, whose comments stay with them."""
+    sections = any(isinstance(each, Mapping) for each in section.values())
+    section.insert(0 if sections else len(section), name, made := CommentedMap())
+    return made
 
 
 def _load() -> Any:
@@ -86,7 +113,8 @@ def _load() -> Any:
     return content
 
 
-def _checked(content: Any, key: str, model: Any) -> Any:
+def check(content: Any, key: str, model: Any) -> Any:
+    """The value under a dotted key of params.yaml's content, as ``model``; see `read`."""
     value = content
     for depth, part in enumerate(parts := key.split(".")):
         if not isinstance(value, Mapping) or part not in value:
@@ -113,8 +141,8 @@ def _first(error: ValidationError, key: str, model: Any) -> str:
 
 
 def _check_run(content: Any) -> None:
-    _checked(content, "datasets", dict[str, Any])
-    run = _checked(content, "run", Run)
+    check(content, "datasets", dict[str, Any])
+    run = check(content, "run", Run)
     for kind in Run.model_fields:
         listed = getattr(run, kind)
         names.check(content, f"run.{kind}", kind, listed)

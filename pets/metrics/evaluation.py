@@ -36,11 +36,12 @@ class Evaluation:
         return pd.Categorical(self.images["label"], categories=self.classes).codes.astype(np.int64)
 
     def by_species(self) -> tuple[np.ndarray, np.ndarray, np.ndarray] | None:
-        """Probabilities [n, species], labels [n] and the species' names; None where a class has none.
+        """Probabilities [n, species], labels [n] and the species' names.
 
-        The probability of a species is the sum over its classes.
+        The probability of a species is the sum over its classes. None where a class has no species, there is
+        but one, or each class is its own.
         """
-        if self.species.isna().any():
+        if self.species.isna().any() or self.species.nunique() in (1, len(self.species)):
             return None
         codes, names = pd.factorize(self.species, sort=True)
         members = np.eye(len(names))[codes]  # [classes, species]

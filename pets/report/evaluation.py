@@ -11,6 +11,7 @@ import pandas as pd
 
 from pets.core.errors import UserError
 from pets.core.files import read_json
+from pets.dataset import file_stem
 
 FILES = (
     "scores.json",
@@ -178,8 +179,9 @@ def _table(path: Path, numbers: list[str]) -> pd.DataFrame:
 
 
 def _mistakes(folder: Path, predictions: pd.DataFrame) -> list[dict[str, Any]]:
-    """The prediction for each thumbnail, ``<rank>_<image_id>.jpg``, by rank."""
-    rows: dict[Any, Any] = predictions.set_index("image_id", drop=False).to_dict("index")
+    """The prediction for each thumbnail, ``<rank>_<file_stem>.jpg``, by rank."""
+    stems = predictions["image_id"].map(file_stem)
+    rows: dict[Any, Any] = predictions.set_index(stems).to_dict("index")
     files = sorted(folder.glob("*.jpg"), key=lambda file: int(file.name.partition("_")[0]))
     return [
         rows[file.stem.partition("_")[2]] | {"jpeg": base64.b64encode(file.read_bytes()).decode("ascii")}
@@ -196,7 +198,7 @@ def main_result(evaluations: Sequence[Evaluation]) -> str:
     """One data set's result in one sentence, for the combination that was chosen on validation."""
     best = chosen_on_validation(evaluations)
     label, images = best.provenance["label_name"], len(best.predictions)
-    kind = "synthetic test images" if best.provenance["synthetic"] else "test photographs"
+    kind = "synthetic test images" if best.provenance["synthetic"] else "test pictures"
     return (
         f"The {best.head} head on frozen {best.backbone} features predicts the right {label} "
         f"for {TOP1.format(TOP1.value(best))}% of {images:,} {kind}."

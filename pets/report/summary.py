@@ -44,9 +44,14 @@ def _dataset(name: str, evaluations: list[Evaluation]) -> list[str]:
     synthetic = (
         "**Synthetic images, drawn by a program, not photographs:** this says nothing about real animals."
     )
+    seen = (
+        "**The backbones have seen these pictures:** they were taken from ImageNet, which backbones are "
+        "usually trained on, so expect less of pictures that are new."
+    )
     return [
         f"## {_plain(name)}",
         *([synthetic] if source["synthetic"] else []),
+        *([seen] if source["from_imagenet"] else []),
         _plain(main_result(evaluations)),
         table(headings, rows, first=2),
         f"On {source['images']['test']:,} test images, in percent, NLL in nats; 95% intervals in brackets; "

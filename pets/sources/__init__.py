@@ -17,13 +17,15 @@ from pets.core.params import Section
 class Picture:
     """One labelled picture of a data set, as its source lists it.
 
-    ``split`` is the source's own: "train" (training and validation), "test", or None where the source has no
-    split. ``species`` is "cat", "dog", or None.
+    ``split`` is the source's own: "train", "val", "test", or None where the source has none. Of these three,
+    those that a data set lacks are drawn from "train". ``species`` is "cat", "dog", or None.
     """
 
     image_id: str
-    path: str  # relative to the raw folder, with forward slashes
-    label: str
+    path: (
+        str  # with forward slashes: relative to the raw folder, or absolute where pictures are read elsewhere
+    )
+    label: str  # "" where it has none: the catalog has a row for it, and no stage uses it
     species: str | None
     split: str | None
 
@@ -34,6 +36,7 @@ class Source(Protocol):
     Settings: type[Section]  # its entry in params.yaml, under datasets.<name>
     LABEL_NAME: str  # what a label is called in tables: "breed"
     SYNTHETIC: bool  # drawn by a program, not photographs; stated wherever results are shown
+    FROM_IMAGENET: bool  # its pictures are ImageNet's, which backbones were trained on; the report says so
 
     def fetch(self, settings: Any, raw: Path, archives: Path) -> list[dict[str, Any]]:
         """Fill the folder ``raw`` with the pictures and labels in the source's official layout.
@@ -44,6 +47,11 @@ class Source(Protocol):
 
     def pictures(self, raw: Path) -> Iterator[Picture]:
         """Every labelled picture, in a fixed order; UserError where labels and pictures disagree."""
+
+
+def readable(name: str) -> str:
+    """A file's name with its bytes that are not UTF-8 escaped: text that any file and screen can hold."""
+    return name.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def load(name: str) -> Source:

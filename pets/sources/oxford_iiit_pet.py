@@ -13,6 +13,7 @@ from pets.sources.archives import Archive, fetch_archive, unpack
 
 LABEL_NAME = "breed"
 SYNTHETIC = False
+FROM_IMAGENET = False
 
 
 class Settings(Section):
@@ -31,7 +32,4 @@ def fetch(settings: Settings, raw: Path, archives: Path) -> list[dict[str, Any]]
         unpack(file, raw)
         if not (raw / name).is_dir():
             raise UserError(f"{file} holds no folder '{name}/'; is it the Pets' archive of {name}?")
-    return [
-        {"name": name, "url": archive.url, "md5": archive.md5, "bytes": local[name].stat().st_size}
-        for name, archive in wanted.items()
-    ]
+    return [archive.described(name, local[name]) for name, archive in wanted.items()]

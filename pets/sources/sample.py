@@ -21,6 +21,7 @@ from pets.sources.synthetic_pets import BREEDS, draw
 
 LABEL_NAME = "breed"
 SYNTHETIC = True
+FROM_IMAGENET = False
 
 
 class Settings(Section):

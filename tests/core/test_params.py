@@ -2,10 +2,12 @@ from pathlib import Path
 
 import pytest
 import torchvision
+from ruamel.yaml import YAML
 
 from pets.core import names, params
 from pets.core.errors import UserError
 from pets.core.params import Section
+from stages.params import complete
 
 COMMITTED = Path(__file__).parents[2] / "params.yaml"
 
@@ -68,8 +70,74 @@ def test_override_keeps_the_comments(file: Path) -> None:
         params.override(["mine.colour=red"])
 
 
+class TestAddingADataSet:
+    @pytest.mark.parametrize(
+        "assignments",
+        [
+            ["datasets.my-photos={}"],
+            ["datasets.my-photos.path={}", "datasets.my-photos.source=image-folder"],
+            ["datasets.my-photos={{source: image-folder, path: {}}}"],
+        ],
+    )
+    def test_a_folder(self, file: Path, assignments: list[str]) -> None:
+        folder = file.parent / "my photos 🐈"
+        folder.mkdir()
+        assign([*(each.format(folder) for each in assignments), "run.datasets=[my-photos]"])
+        content = YAML(typ="safe").load(file)
+        assert content["datasets"]["my-photos"] == {"source": "image-folder", "path": str(folder)}
+        assert "\nfolders: [my-photos]\n" in file.read_text()
+        lines, before = file.read_text().splitlines(), COMMITTED.read_text().splitlines()
+        assert [each for each in before if each not in lines and "null" not in each] == [
+            "  datasets: [oxford-iiit-pet]",
+            "folders: []",
+        ]
+        assign(["run.datasets=[sample]"])
+        assert "\nfolders: []\n" in file.read_text()
+
+    def test_a_published_one(self, file: Path) -> None:
+        assign(
+            [
+                "datasets.flowers.source=flowers102",
+                "run.datasets=[flowers]",
+                "datasets.dtd.archive.url=dtd.tar",
+            ]
+        )
+        content = YAML(typ="safe").load(file)
+        assert content["datasets"]["flowers"] == {"source": "flowers102"}
+        assert content["datasets"]["dtd"] == {"source": "dtd", "archive": {"url": "dtd.tar"}}
+
+    @pytest.mark.parametrize(
+        ("assignment", "message"),
+        [
+            ("datasets.my-photos=gone", "there is no folder"),
+            ("datasets.my-photos=params.yaml", "params.yaml is a file, not a folder"),
+            ("datasets.my photos=.", "a data set can't be called 'my photos'"),
+            ("datasets.imagenet=.", "a data set can't be called 'imagenet'"),
+            ("datasets.sampel.per_breed=3", "datasets.sampel.source names the unknown source ''"),
+            ("datasets.x.source=flowers", "unknown source 'flowers'; did you mean 'flowers102'"),
+            ("datasets.dtd.image.url=x", "'datasets.dtd.image' is not a parameter"),
+            ("datasets.sample.size=large", "'datasets.sample.size' is 'large'"),
+            ("datasets={}", "run.datasets names the unknown data set 'oxford-iiit-pet'"),
+            ("run.datasets=[my-photos]", "run.datasets names the unknown data set 'my-photos'"),
+            ("run.datasets=[", "run.datasets=[ is not valid YAML"),
+        ],
+    )
+    def test_what_is_wrong_is_refused_in_one_line(self, file: Path, assignment: str, message: str) -> None:
+        before = file.read_text()
+        with pytest.raises(UserError) as error:
+            assign([assignment])
+        assert message in str(error.value)
+        assert "\n" not in str(error.value)
+        assert file.read_text() == before
+
+
+def assign(assignments: list[str]) -> None:
+    """As `python -m stages.params` does."""
+    params.override(assignments, complete)
+
+
 def test_names_known_without_torch_are_those_with_it() -> None:
     known = {name for name in names.backbones() if "-" not in name} - set(names.LITE)
     assert known == set(torchvision.models.list_models(module=torchvision.models))
     assert names.heads() == ("knn", "linear", "mlp", "prototype")
-    assert names.sources() == ("oxford-iiit-pet", "sample")
+    assert {"oxford-iiit-pet", "sample", "image-folder"} <= set(names.sources())

@@ -15,6 +15,8 @@ from PIL import Image
 from scipy.stats import binomtest
 from sklearn.metrics import f1_score
 
+from pets.dataset import file_stem
+
 CATS = ("Abyssinian", "Bengal", "Birman", "Ragdoll", "Siamese")
 DOGS = ("american_bulldog", "beagle", "boxer", "pug", "saint_bernard")
 
@@ -104,7 +106,7 @@ def write_evaluation(
 
     (folder / "mistakes").mkdir()
     for i, image_id in enumerate(wrong["image_id"].head(24), start=1):
-        target = folder / "mistakes" / f"{i:02}_{image_id}.jpg"
+        target = folder / "mistakes" / f"{i:02}_{file_stem(image_id)}.jpg"
         if thumbnails:
             target.write_bytes(thumbnails[image_id])
         else:
@@ -225,6 +227,7 @@ def provenance(
         "dataset": dataset,
         "source": "oxford-iiit-pet",
         "synthetic": False,
+        "from_imagenet": False,
         "label_name": "breed",
         "classes": list(species),
         "archives": [
@@ -247,6 +250,8 @@ def provenance(
             "unreadable": [{"image_id": "boxer_7", "reason": "cut off after 1,024 bytes"}],
             "duplicates": [["pug_1", "pug_2"], ["pug_3", "pug_4"]],
             "duplicates_across_splits": [["pug_1", "pug_2"]],
+            "duplicates_across_labels": [],
+            "content": "0c" * 32,
             "train": test,
             "val": test,
             "test": test,

@@ -179,6 +179,8 @@ def test_labels_names_and_reasons_are_escaped(tmp_path: Path, monkeypatch: pytes
     images = {
         "listed": 2, "usable": 1, "train": 1, "val": 1, "test": 1,
         "duplicates_across_splits": [[NASTY, NASTY]],
+        "duplicates_across_labels": [[NASTY, NASTY]],
+        "content": NASTY,
         "unreadable": [{"image_id": NASTY, "reason": NASTY}],
     }  # fmt: skip
     archives = [{"name": NASTY, "url": "a|b", "md5": NASTY, "bytes": 1}]
@@ -295,6 +297,14 @@ def test_the_main_result_is_of_the_combination_chosen_on_validation(workspace: P
     assert "The knn head on frozen resnet18 features" in written(workspace, "summary.md")
 
 
+def test_pictures_of_imagenet_are_said_to_be_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    make_run(tmp_path, {"dogs": breeds()}, from_imagenet=True)
+    monkeypatch.chdir(tmp_path)
+    report.main()
+    for file in ("index.html", "summary.md"):
+        assert "The backbones have seen these pictures" in written(tmp_path, file)
+
+
 def test_synthetic_pictures_are_called_synthetic(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     archives = [{"name": "drawn by this program", "url": None, "md5": None, "bytes": 1234}]
     make_run(tmp_path, {"sample": breeds()}, synthetic=True, archives=archives)
@@ -303,7 +313,7 @@ def test_synthetic_pictures_are_called_synthetic(tmp_path: Path, monkeypatch: py
     assert "Synthetic, not photographs." in written(tmp_path)
     assert "drawn by a program" in written(tmp_path)
     assert "None: a program drew the images." in written(tmp_path)
-    assert "test photographs" not in written(tmp_path)
+    assert "test pictures" not in written(tmp_path)
     summary = written(tmp_path, "summary.md")
     assert "**Synthetic images, drawn by a program, not photographs:**" in summary
     assert "None" not in summary

@@ -20,6 +20,7 @@ run:
   datasets: [pets, small, large]
   backbones: [resnet50, efficientnet_lite0]
   heads: [knn]
+folders: []
 datasets:
   pets: {source: oxford-iiit-pet}
   small: {source: sample}

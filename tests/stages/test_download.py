@@ -82,6 +82,7 @@ def test_archives_are_fetched_once(server: Server, workspace: Path) -> None:
         "source": "oxford-iiit-pet",
         "label_name": "breed",
         "synthetic": False,
+        "from_imagenet": False,
         "archives": [
             {"name": name, "url": urls[name], "md5": md5(data), "bytes": len(data)}
             for name, data in ARCHIVES.items()

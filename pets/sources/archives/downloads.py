@@ -2,12 +2,13 @@
 
 import errno
 import fcntl
+import hashlib
 import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
-from typing import Annotated
+from typing import Annotated, Any
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
@@ -33,10 +34,10 @@ RETRY = urllib3.Retry(
 
 
 class Archive(Section):
-    """A packed file and its md5, as params.yaml names it."""
+    """A packed file and its md5, as params.yaml names it; without an md5 it is refused, and its md5 named."""
 
     url: str  # http(s)://, file://, or a path, absolute or relative to the project's root
-    md5: Annotated[str, StringConstraints(pattern="^[0-9a-fA-F]{32}$", to_lower=True)]
+    md5: Annotated[str, StringConstraints(pattern="^[0-9a-fA-F]{32}$", to_lower=True)] | None = None
 
     @field_validator("url")
     @classmethod
@@ -48,6 +49,10 @@ class Archive(Section):
             raise ValueError("file:// takes an absolute path, with three slashes: file:///data/images.tar.gz")
         return url
 
+    def described(self, name: str, file: Path) -> dict[str, Any]:
+        """What the report shows of it: ``name`` is what it holds, ``file`` the local copy."""
+        return {"name": name, "url": self.url, "md5": self.md5, "bytes": file.stat().st_size}
+
 
 def fetch_archive(archive: Archive, folder: Path) -> Path:
     """The archive as a local file whose md5 is right.
@@ -55,8 +60,8 @@ def fetch_archive(archive: Archive, folder: Path) -> Path:
     A path or a file:// url is used where it is and never changed. Anything else is downloaded to ``folder``
     once and kept there as ``<md5>-<file name>``; an interrupted download resumes, even in a later run.
 
-    Raises UserError where the file is missing, the server refuses, the disk is full, or the md5 is wrong (a
-    downloaded file with a wrong md5 is kept aside), and TemporaryError where the server can't be reached.
+    Raises UserError where the file is missing, the server refuses, the disk is full, or the md5 is wrong or
+    missing (a download is kept nevertheless), and TemporaryError where the server can't be reached.
     """
     parts = urlsplit(archive.url)
     if parts.scheme in ("http", "https"):
@@ -69,6 +74,8 @@ def fetch_archive(archive: Archive, folder: Path) -> Path:
         raise UserError(f"{local} is not a file (relative to {Path.cwd()}); correct the url in params.yaml.")
     with disk_errors_reported(local):
         actual = checksum(local, "md5")
+    if archive.md5 is None:
+        raise UserError(f"{local} {_without_md5(actual)}")
     if actual != archive.md5:
         raise UserError(
             f"{local} has the md5 {actual}, but params.yaml says {archive.md5}. The file is left as it is; "
@@ -104,10 +111,36 @@ def _locked(folder: Path) -> Iterator[None]:
 def _kept(archive: Archive, folder: Path) -> Path | None:
     """An earlier download whose md5 is still right, under whichever name its url gave it."""
     candidates = sorted(folder.glob(f"{archive.md5}-*"))
-    return next((file for file in candidates if checksum(file, "md5") == archive.md5), None)
+    found = next((file for file in candidates if checksum(file, "md5") == archive.md5), None)
+    unchecked = _unchecked(archive, folder)
+    if found or not unchecked.exists() or checksum(unchecked, "md5") != archive.md5:
+        return found
+    return unchecked.replace(_place(archive, folder))
+
+
+def _unchecked(archive: Archive, folder: Path) -> Path:
+    """Where a download is kept whose md5 params.yaml did not give."""
+    return folder / f"unchecked-{hashlib.sha256(archive.url.encode()).hexdigest()[:32]}"
+
+
+def _place(archive: Archive, folder: Path) -> Path:
+    """Where a download with the right md5 is kept."""
+    return folder / f"{archive.md5}-{PurePosixPath(urlsplit(archive.url).path).name}"
+
+
+def _without_md5(actual: str) -> str:
+    """The end of the refusal of a file whose md5 is not in params.yaml."""
+    return (
+        f"has the md5 {actual}, and params.yaml gives none to check it by. If this is the right archive, "
+        "write its md5 there, below its url, and run again."
+    )
 
 
 def _downloaded(archive: Archive, folder: Path) -> Path:
+    if archive.md5 is None:
+        unchecked = _unchecked(archive, folder)
+        _download(archive.url, unchecked)
+        raise UserError(f"{archive.url} was downloaded and {_without_md5(checksum(unchecked, 'md5'))}")
     part = folder / f"{archive.md5}.part"
     resumed = _download(archive.url, part)
     if resumed and checksum(part, "md5") != archive.md5:
@@ -122,7 +155,7 @@ def _downloaded(archive: Archive, folder: Path) -> Path:
             f"{archive.url} was downloaded with the md5 {actual}, but params.yaml says {archive.md5}. "
             f"The download is kept as {aside}; check what it is, and correct the url or the md5."
         )
-    return part.replace(folder / f"{archive.md5}-{PurePosixPath(urlsplit(archive.url).path).name}")
+    return part.replace(_place(archive, folder))
 
 
 def _download(url: str, part: Path) -> bool:

@@ -296,3 +296,30 @@ def test_a_full_disk_is_reported(server: Server, tmp_path: Path) -> None:
     part.symlink_to("/dev/full")
     with pytest.raises(UserError, match="the disk is full"):
         fetch_archive(server.archive(), tmp_path)
+
+
+# Without an md5
+
+
+def test_without_an_md5_the_file_is_refused_and_its_md5_named(server: Server, tmp_path: Path) -> None:
+    """A download is kept: neither asking again nor writing the md5 down fetches it again."""
+    unchecked = server.archive().model_copy(update={"md5": None})
+    for _ in range(2):
+        with pytest.raises(
+            UserError, match=f"has the md5 {md5(CONTENT)}, and params.yaml gives none"
+        ) as error:
+            fetch_archive(unchecked, tmp_path)
+        assert "\n" not in str(error.value)
+    assert server.bytes_served == len(CONTENT)
+    requests = len(server.ranges)
+    found = fetch_archive(server.archive(), tmp_path)
+    assert found.read_bytes() == CONTENT
+    assert [each.name for each in tmp_path.iterdir()] == [f"{md5(CONTENT)}-images.tar.gz"]
+    assert len(server.ranges) == requests
+
+
+def test_so_is_a_file_at_a_path(tmp_path: Path) -> None:
+    (tmp_path / "images.tar").write_bytes(CONTENT)
+    with pytest.raises(UserError, match=f"images.tar has the md5 {md5(CONTENT)}, and params.yaml gives none"):
+        fetch_archive(Archive(url=str(tmp_path / "images.tar")), tmp_path / "kept")
+    assert [each.name for each in tmp_path.iterdir()] == ["images.tar"]
