@@ -11,7 +11,8 @@ from pathlib import Path
 import torch
 from pydantic import NonNegativeInt
 
-from pets.backbones.build import build
+from pets.backbones.base import NoClassifierError
+from pets.backbones.build import build_classifier
 from pets.backbones.imagenet import class_places
 from pets.core import params
 from pets.core.files import atomic, write_json
@@ -24,7 +25,7 @@ from pets.engines.pytorch import Engine
 from pets.galleries import figures
 from pets.galleries.figures import percent
 from pets.visualization.activation_maximization import Method, maximize
-from pets.visualization.ideals import imagenet_sheets, save_and_classify
+from pets.visualization.ideals import imagenet_sheets, save_and_classify, summarize, write_none
 
 WIDTH = 256  # pixels of an ideal on the sheets
 
@@ -49,9 +50,12 @@ def main(backbone: str) -> None:
     classes, ablation, method = settings.classes, list(dict.fromkeys(settings.ablation)), settings.method
     places = {name: class_places(name) for name in [*classes, *ablation]}
 
-    network = build(backbone, weights)
-    if places:
-        network = network.as_classifier()
+    try:
+        network = build_classifier(backbone, weights)
+    except NoClassifierError as reason:
+        with atomic(Path("ideals", "imagenet", backbone)) as folder:
+            write_none(folder, backbone, str(reason))
+        return print(f"no ideals: {reason}")
     logits = differentiable(network, device, "float32")  # before the engine takes the network
     engine = Engine(network, device, precision)
     known = len(set(ablation) & set(classes))  # the last picture of their ablation
@@ -74,12 +78,8 @@ def main(backbone: str) -> None:
     with atomic(Path("ideals", "imagenet", backbone)) as folder:
         probabilities = save_and_classify(everything, folder / "pictures", classify)
         figures.write(folder, [sheet.figure(probabilities, WIDTH) for sheet in sheets])
-        ideals, without = (sheet.by_label(probabilities) for sheet in sheets[:2])
-        non_finite = len(everything) - len(probabilities)
-        write_json(
-            folder / "summary.json",
-            {"probability": ideals, "without_total_variation": without, "non_finite": non_finite},
-        )
+        write_json(folder / "summary.json", summary := summarize(sheets, probabilities))
+    ideals = summary["probability"]
     for name in classes:
         print(f"{name}: {percent(ideals[name]) if name in ideals else 'not finite'}")
 

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import torch
 
-from pets.backbones.build import build
+from pets.backbones.base import NoClassifierError
+from pets.backbones.build import build_classifier
 from pets.core import params
 from pets.core.files import atomic
 from pets.core.stage import run_stage
@@ -22,9 +23,13 @@ def main(backbone: str) -> None:
     views = params.read("embed.views", int)
     ideals = made({maker: Path("ideals", "imagenet", maker, "pictures") for maker in makers}, "imagenet")
     probabilities = torch.empty(0, 0)
-    if len(ideals):  # where no class is asked for, a backbone needs no classifier
-        engine = Engine(build(backbone, weights).as_classifier(), device, precision)
-        probabilities = engine.embed(list(ideals["file"]), views, "float32").double().softmax(1)
+    try:
+        if len(ideals):  # where no class is asked for, a backbone needs no classifier
+            engine = Engine(build_classifier(backbone, weights), device, precision)
+            probabilities = engine.embed(list(ideals["file"]), views, "float32").double().softmax(1)
+    except NoClassifierError as reason:
+        print(f"{backbone} classifies none: {reason}")
+        ideals = ideals.head(0)
     table = reading(ideals, backbone, probabilities)
     with atomic(Path("ideal_readings", f"{backbone}.csv")) as temporary:
         table.to_csv(temporary, index=False, lineterminator="\n")

@@ -11,6 +11,10 @@ from pets.core.errors import UserError
 from pets.images.preprocessing import Preprocessing
 
 
+class NoClassifierError(Exception):
+    """A backbone has no classifier for ImageNet's classes; the message says why, in a sentence."""
+
+
 @dataclass(frozen=True)
 class Backbone:
     """A frozen network as a feature extractor.
@@ -30,12 +34,9 @@ class Backbone:
     imagenet: nn.Module | None = None
 
     def as_classifier(self) -> "Backbone":
-        """The same network with ImageNet's 1,000 logits for its features; UserError where it has none."""
+        """The same network with ImageNet's 1,000 logits for its features; NoClassifierError without them."""
         if self.imagenet is None:
-            raise UserError(
-                f"{self.name} has no classifier for ImageNet's classes, so it has no ideals of them; "
-                "choose another backbone, or leave ideal.classes and ideal.ablation in params.yaml empty."
-            )
+            raise NoClassifierError(f"{self.name} was trained without ImageNet's classes.")
         return replace(self, features=self.imagenet, layer="ImageNet's 1,000 logits")
 
     @property

@@ -4,7 +4,8 @@ from importlib import import_module
 from pathlib import Path
 
 from pets.backbones import module_of
-from pets.backbones.base import Backbone
+from pets.backbones.base import Backbone, NoClassifierError
+from pets.core.names import parts
 
 
 def build(name: str, weights: Path) -> Backbone:
@@ -17,3 +18,10 @@ def build(name: str, weights: Path) -> Backbone:
         if module is not None:
             module.eval().requires_grad_(False)
     return backbone
+
+
+def build_classifier(name: str, weights: Path) -> Backbone:
+    """The backbone with ImageNet's 1,000 logits for its features; NoClassifierError if it has none."""
+    if len(parts(name)) > 1:
+        raise NoClassifierError(f"{name} joins backbones, each with a classifier of its own.")
+    return build(name, weights).as_classifier()

@@ -13,11 +13,12 @@ from torchvision.models import WeightsEnum
 from pets.backbones.base import Backbone, load_weights
 from pets.core.errors import TemporaryError, UserError
 from pets.core.files import checksum
+from pets.core.names import VGG_LAYERS
 from pets.images.preprocessing import Preprocessing
 
 # These two were trained with an auxiliary classifier, on [-1, 1]; torchvision sets this only when it
 # downloads the weights.
-TRAINED_DIFFERENTLY = {"transform_input": True, "aux_logits": True, "init_weights": False}
+TRAINED_DIFFERENTLY: dict[str, Any] = {"transform_input": True, "aux_logits": True, "init_weights": False}
 ONE_SIZE = ("vit_", "maxvit_")  # transformers that take images of one size only
 
 
@@ -25,13 +26,16 @@ def build(name: str, weights: Path) -> Backbone:
     """The network of that name up to the input of its classifier; ``vgg16`` gives its pooled convolutions.
 
     The features of ``vgg16-25088`` are the flattened convolutions, those of ``vgg16-4096`` the classifier's
-    last hidden layer (after ReLU). Weights are torchvision's default ones, from the folder ``weights``, where
-    they are downloaded on first use.
+    last hidden layer (after ReLU). ``resnet50-IMAGENET1K_V1`` has these weights, other names torchvision's
+    default ones; they are read from the folder ``weights``, where they are downloaded on first use.
     """
     architecture, _, variant = name.partition("-")
-    chosen = torchvision.models.get_model_weights(architecture).DEFAULT
+    listed = torchvision.models.get_model_weights(architecture)
+    chosen = listed[variant] if variant in listed.__members__ else listed.DEFAULT
     file = weights_file(name, chosen, weights)
     options = TRAINED_DIFFERENTLY if architecture in ("googlenet", "inception_v3") else {}
+    if architecture.startswith("vit_"):
+        options = {"image_size": chosen.meta["min_size"][0]}
     network = torchvision.models.get_model(architecture, weights=None, **options)
     load_weights(network, file)
     features, imagenet, layer = _cut(network, architecture, variant)
@@ -42,7 +46,7 @@ def build(name: str, weights: Path) -> Backbone:
         preprocessing=preprocessing_of(chosen, architecture),
         weights_file=file.name,
         weights_sha256=checksum(file),
-        imagenet=imagenet,
+        imagenet=None if variant == "IMAGENET1K_FEATURES" else imagenet,  # whose classifier is not a number
     )
 
 
@@ -84,7 +88,9 @@ def preprocessing_of(chosen: WeightsEnum, architecture: str) -> Preprocessing:
 
 def _cut(network: Any, architecture: str, variant: str) -> tuple[nn.Module, nn.Module, str]:
     """Features, the complete network from images to logits, and what the features are."""
-    if architecture.startswith("squeezenet") or (architecture.startswith("vgg") and not variant):
+    if architecture.startswith("squeezenet") or (
+        architecture.startswith("vgg") and variant not in VGG_LAYERS
+    ):
         pooled = nn.Sequential(network.features, nn.AdaptiveAvgPool2d(1), nn.Flatten())
         # The classifier of these sees more than the pooled features: VGG's the 7 x 7 grid before pooling.
         after = [network.avgpool, nn.Flatten()] if architecture.startswith("vgg") else []

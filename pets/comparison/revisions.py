@@ -234,9 +234,10 @@ def _revision(name: str, commit: str | None, repo: Repo) -> Revision:
         name=name,
         commit=commit,
         metrics={
-            Combination(*path.split("/")[1:4]): flat(file["data"])
+            Combination(dataset, "/".join(backbone), head): flat(file["data"])  # timm's backbones have a /
             for path, file in metrics.items()
-            if path.startswith(f"{EVALUATIONS}/") and path.count("/") == 4 and file.get("data")
+            if path.startswith(f"{EVALUATIONS}/") and path.count("/") >= 4 and file.get("data")
+            for _, dataset, *backbone, head, _ in [path.split("/")]
         },
         params=params.get("data", {}),
         not_run=sorted({key for stage in stages for each in stage.params for key in _changed_since(each)}),

@@ -20,7 +20,9 @@ def nearest(name: str, known: Iterable[str], how_many: int = 3) -> str:
     """
     names = sorted(known)
     containing = [each for each in names if name.lower() in each.lower()] if len(name) > 2 else []
-    close = containing[:how_many] or difflib.get_close_matches(name.lower(), names, n=how_many, cutoff=0.6)
+    lower = {each.lower(): each for each in names}
+    alike = difflib.get_close_matches(name.lower(), lower, n=how_many, cutoff=0.6)
+    close = containing[:how_many] or [lower[each] for each in alike]
     if close:
         return "did you mean " + " or ".join(repr(each) for each in close) + "?"
     shown = ", ".join(names[:12]) + (", ..." if len(names) > 12 else "")

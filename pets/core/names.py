@@ -1,7 +1,7 @@
 """The names that params.yaml may use for data sets, backbones, heads and sources, without importing them.
 
-Importing torch or torchvision costs seconds, and most stages need only the names. Checking a name changes no
-output, so no stage depends on this module in dvc.yaml.
+Importing torch, torchvision or timm costs seconds, and most stages need only the names. Checking a name
+changes no output, so no stage depends on this module in dvc.yaml.
 """
 
 import re
@@ -29,21 +29,47 @@ def sources() -> tuple[str, ...]:
     return tuple(name.replace("_", "-") for name in _modules("sources"))
 
 
+def parts(backbone: str) -> list[str]:
+    """The backbones that ``a+b`` joins, in order; of any other name, that name alone."""
+    return backbone.split("+")
+
+
 @cache
 def backbones() -> tuple[str, ...]:
-    """Every backbone, sorted.
+    """Every backbone but timm's and joined ones, sorted.
 
-    torchvision's are read from its source, where each builder is marked ``@register_model()``; a test
-    compares them with what torchvision itself lists.
+    torchvision's are read from its source, where each builder is marked ``@register_model()`` and says which
+    class lists its weights; a test compares them with what torchvision itself lists.
     """
-    spec = find_spec("torchvision")
-    if spec is None or spec.origin is None:
-        raise UserError("torchvision is not installed; `make setup` installs everything that is needed.")
-    marked = re.compile(r"^@register_model\(\)\n(?:@.*\n)*def (\w+)\(", re.MULTILINE)
-    modules = (Path(spec.origin).parent / "models").glob("*.py")
-    found = {name for module in modules for name in marked.findall(module.read_text("utf-8"))}
-    variants = {f"{name}-{layer}" for name in found if name.startswith("vgg") for layer in VGG_LAYERS}
-    return tuple(sorted({*found, *variants, *LITE}))
+    source = _source("torchvision")
+    weights = {
+        name: re.findall(r"^    (\w+) = Weights\(", body, re.MULTILINE)
+        for name, body in re.findall(
+            r"^class (\w+)\(WeightsEnum\):\n((?:    .*\n|\n)*)", source, re.MULTILINE
+        )
+    }
+    marked = re.compile(
+        r"^@register_model\(\)\n(?:@.*\n)*def (\w+)\(\s*\*, weights: Optional\[(\w+)\]", re.MULTILINE
+    )
+    found = set(LITE)
+    for name, listed in marked.findall(source):
+        variants = [*weights.get(listed, ()), *(VGG_LAYERS if name.startswith("vgg") else ())]
+        found |= {name, *(f"{name}-{variant}" for variant in variants)}
+    return tuple(sorted(found))
+
+
+@cache
+def timm_backbones() -> tuple[str, ...]:
+    """timm's networks, as ``timm/<network>``, and their pretrained weights, as ``timm/<network>.<weights>``.
+
+    They are read from timm's source, since importing it takes seconds. Where the source composes the names of
+    weights, only the network is there.
+    """
+    source = _source("timm")
+    networks = re.findall(r"^@register_model\ndef (\w+)\(", source, re.MULTILINE)
+    weights = re.findall(r"""^\s+['"](\w+\.\w+)['"]\s*:""", source, re.MULTILINE)
+    listed = [*networks, *(name for name in weights if not name.endswith(".untrained"))]
+    return tuple(sorted(f"timm/{name}" for name in listed))
 
 
 def check_dataset(name: str) -> None:
@@ -60,15 +86,50 @@ def check(content: Mapping[str, Any], where: str, kind: str, names: Iterable[str
 
     ``kind``: "datasets", "backbones", "heads" or "sources"; ``content`` is the whole of params.yaml.
     """
+    if kind == "backbones":
+        for name in names:
+            _check_backbone(where, name)
+        return
     what, known = {
         "datasets": ("data set", tuple(content.get("datasets") or ())),
-        "backbones": ("backbone", backbones()),
         "heads": ("head", heads()),
         "sources": ("source", sources()),
     }[kind]
     for name in names:
         if name not in known:
             raise UserError(f"params.yaml: {where} names the unknown {what} '{name}'; {nearest(name, known)}")
+
+
+def _check_backbone(where: str, name: str) -> None:
+    each = parts(name)
+    joined = f", a part of '{name}'" if len(each) > 1 else ""
+    for part in each:
+        if each.count(part) > 1:
+            raise UserError(f"params.yaml: {where} joins '{part}' with itself in '{name}'; name it once.")
+        if "@" in part:
+            raise UserError(
+                f"params.yaml: {where} names '{part}', and DVC has no place for an @ in a stage's name; "
+                f"write '{part.replace('@', '-')}'."
+            )
+        if not part.startswith("timm/"):
+            known, stem = backbones(), part
+        else:
+            known, stem = timm_backbones(), re.sub(r"-\d+$", "", part)
+            network = stem.partition(".")[0]
+            if network in known and not any(each.startswith(f"{network}.") for each in known):
+                stem = network  # its weights' names are not in the source: embed checks them
+        if stem not in known:
+            hint = nearest(stem, known)
+            raise UserError(f"params.yaml: {where} names the unknown backbone '{part}'{joined}; {hint}")
+
+
+def _source(package: str) -> str:
+    """The source of all ``<package>.models``, without importing any."""
+    spec = find_spec(package)
+    if spec is None or spec.origin is None:
+        raise UserError(f"{package} is not installed; `make setup` installs everything that is needed.")
+    modules = sorted((Path(spec.origin).parent / "models").glob("*.py"))
+    return "\n".join(module.read_text("utf-8") for module in modules)
 
 
 def _modules(package: str) -> tuple[str, ...]:

@@ -52,8 +52,9 @@ def run_stage(main: Callable[..., None]) -> None:
             error.add_note(hint.strip())  # Python prints it below the traceback
         raise
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)
+    name = "@".join([stage, *(["-".join(arguments.values())] if arguments else [])])
     write_json(
-        TIMINGS / ("@".join([stage, *(["-".join(arguments.values())] if arguments else [])]) + ".json"),
+        TIMINGS / f"{name.replace('/', '-')}.json",  # a backbone of timm has a / in its name
         {
             "stage": stage,
             **arguments,

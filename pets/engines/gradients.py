@@ -68,7 +68,8 @@ def _folded(network: nn.Module, side: int) -> nn.Module:
         fused = nn.utils.fusion.fuse_conv_bn_eval(convolution, norm).requires_grad_(False)
         convolution.weight, convolution.bias = fused.weight, fused.bias
         parent, _, name = path.rpartition(".")
-        setattr(folded.get_submodule(parent), name, nn.Identity())
+        # In timm a norm may have its activation in it.
+        setattr(folded.get_submodule(parent), name, getattr(norm, "act", nn.Identity()))
     with torch.inference_mode():
         expected, got = plain(images), folded(images)
     return folded if (expected - got).abs().max() <= TOLERANCE * expected.abs().max() else plain

@@ -58,6 +58,13 @@ def write(folder: Path, figures: list[Figure]) -> None:
     write_json(tiles / "figures.json", described)
 
 
+def write_reason(folder: Path, title: str, reason: str) -> None:
+    """Write an empty ``folder``/gallery; for the report, a figure whose caption says why it is empty."""
+    write(folder, [])
+    figure = {"name": "none", "title": title, "caption": reason, "columns": 1, "tiles": []}
+    write_json(folder / "tiles" / "figures.json", [figure])
+
+
 def _describe(figure: Figure, gallery: Path, tiles: Path) -> dict[str, Any]:
     each = []
     for number, tile in enumerate(figure.tiles, start=1):

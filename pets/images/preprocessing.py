@@ -20,7 +20,7 @@ class Preprocessing:
 
     ``resize`` (short side), ``crop`` (square) and ``whole`` (square, see `views`) are in pixels,
     ``interpolation`` is "bilinear" or "bicubic" with antialiasing, ``mean`` and ``std`` are per channel, of
-    values in [0, 1].
+    values in [0, 1]. ``squash``: both sides are resized to ``resize``, whatever the picture's shape.
     """
 
     resize: int
@@ -29,6 +29,7 @@ class Preprocessing:
     interpolation: str
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
+    squash: bool = False
 
     def geometry(self, image: torch.Tensor) -> torch.Tensor:
         """Resize and crop [..., 3, height, width] to [..., 3, crop, crop]; uint8 stays uint8.
@@ -51,7 +52,9 @@ class Preprocessing:
         return cropped.reshape(*image.shape[:-2], self.crop, self.crop)
 
     def _resized(self, height: int, width: int) -> tuple[int, int]:
-        """Height and width after resizing the short side, rounded as torchvision does."""
+        """Height and width after resizing, that of the long side rounded as torchvision does."""
+        if self.squash:
+            return self.resize, self.resize
         side = int(self.resize * max(height, width) / min(height, width))
         return (self.resize, side) if height <= width else (side, self.resize)
 
@@ -71,7 +74,7 @@ class Preprocessing:
         """One or two views of an image [3, height, width].
 
         The first is the network's own, `geometry`: [3, crop, crop]. The second, mirrored, keeps the whole
-        short side and is cropped only along the long side: [3, whole, whole].
+        short side and is cropped only along the long side, or not at all if squashed: [3, whole, whole].
         """
         views = [self.geometry(image)]
         if count == 2:

@@ -4,12 +4,14 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from PIL import Image
 
 from pets.core.files import write_json
+from pets.galleries import figures
 from pets.galleries.figures import Figure, Tile, percent
 from pets.images.png import save_png
 from pets.visualization.activation_maximization import Ideal, Method
@@ -148,6 +150,21 @@ def save_and_classify(
         each.stem: float(row[list(each.places)].sum())
         for (each, _), row in zip(finite, probabilities, strict=True)
     }
+
+
+def summarize(sheets: Sequence[Sheet], probabilities: dict[str, float]) -> dict[str, Any]:
+    """What summary.json has of `imagenet_sheets`, given the ``probabilities`` of all ideals by stem."""
+    ideals, without = (sheet.by_label(probabilities) for sheet in sheets[:2])
+    lost = sum(len(sheet.ideals) for sheet in sheets) - len(probabilities)
+    return {"probability": ideals, "without_total_variation": without, "non_finite": lost}
+
+
+def write_none(folder: Path, backbone: str, reason: str) -> None:
+    """Write what `stages.ideal` writes, without any ideal; the page says the reason."""
+    figures.write_reason(folder, f"{backbone} has no ideals of ImageNet's classes", reason)
+    save_and_classify([], folder / "pictures", lambda files: torch.empty(0, 0))
+    summary = {"probability": {}, "without_total_variation": {}, "non_finite": 0}
+    write_json(folder / "summary.json", summary)
 
 
 def resized(picture: torch.Tensor, side: int) -> np.ndarray:

@@ -135,6 +135,34 @@ def test_lite_is_the_packages_network(name: str, tmp_path: Path) -> None:
     assert backbone.weights_sha256.startswith(Path(file).stem.rpartition("-")[2])
 
 
+@pytest.mark.parametrize(
+    ("name", "side", "classifies"),
+    [
+        ("resnet50-IMAGENET1K_V1", 224, True),
+        ("vit_b_16-IMAGENET1K_SWAG_E2E_V1", 384, True),
+        ("vgg16-IMAGENET1K_FEATURES", 224, False),  # their file has no number in its classifier
+    ],
+)
+def test_weights_are_chosen_by_name(
+    name: str, side: int, classifies: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    architecture, _, weights = name.partition("-")
+    chosen = torchvision.models.get_model_weights(architecture)[weights]
+    loaded: list[tuple[torch.nn.Module, Path]] = []
+    monkeypatch.setattr(vision, "load_weights", lambda network, file: loaded.append((network, file)))
+    file = tmp_path / chosen.url.rpartition("/")[2]
+    file.write_bytes(b"")
+    monkeypatch.setattr(vision, "checksum", lambda file: file.stem.rpartition("-")[2])
+    with torch.device("meta"):
+        backbone = build(name, tmp_path)
+    assert [each for _, each in loaded] == [file]
+    assert backbone.weights_file == file.name
+    assert backbone.preprocessing.crop == side
+    assert (backbone.imagenet is not None) == classifies
+    with torch.device("meta"), torch.inference_mode():
+        assert backbone.features(torch.zeros(1, 3, side, side)).ndim == 2
+
+
 def test_no_weights_and_no_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     url = "http://127.0.0.1:9/resnet18-f37072fd.pth"
     monkeypatch.setattr(type(default_weights("resnet18")), "url", url)

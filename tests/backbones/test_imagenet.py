@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from pets.backbones.base import NoClassifierError
 from pets.backbones.build import build
 from pets.backbones.imagenet import class_names, class_places
 from pets.core.errors import UserError
@@ -39,7 +40,7 @@ def test_an_unknown_class_is_reported_with_the_nearest(name: str, near: str) -> 
 
 def test_a_backbone_without_such_a_classifier_is_reported() -> None:
     backbone = replace(build("efficientnet_lite0", Path("weights")), imagenet=None)
-    with pytest.raises(UserError, match="efficientnet_lite0 has no classifier for ImageNet") as error:
+    with pytest.raises(NoClassifierError, match="efficientnet_lite0 was trained without ImageNet") as error:
         backbone.as_classifier()
     assert "\n" not in str(error.value)
 

@@ -38,6 +38,20 @@ def test_reads_a_section_and_a_single_key(file: Path) -> None:
         ("  size: 3  # pixels\n", "", "'mine.size' is missing"),
         ("\nmine:", "\nmein:", "'mine' is not in params.yaml; did you mean 'mein'?"),
         ("[vgg16,", "[vgg61,", "the unknown backbone 'vgg61'; did you mean 'vgg19' or 'vgg16'"),
+        ("[vgg16,", "[timm/resnet50.a9_in1k,", "the unknown backbone 'timm/resnet50.a9_in1k'; did you mean"),
+        (
+            "[vgg16,",
+            "[vgg16+resnet5,",
+            "the unknown backbone 'resnet5', a part of 'vgg16+resnet5'; did you mean",
+        ),
+        ("[vgg16,", "[vgg16+,", "the unknown backbone '', a part of 'vgg16+'"),
+        ("[vgg16,", "[vgg16+vgg16,", "joins 'vgg16' with itself in 'vgg16+vgg16'"),
+        ("[vgg16,", "[resnet50-IMAGENET1K_V3,", "did you mean 'resnet50-IMAGENET1K_V2'"),
+        (
+            "[vgg16,",
+            "[resnet50@IMAGENET1K_V1,",
+            "no place for an @ in a stage's name; write 'resnet50-IMAGENET1K_V1'",
+        ),
         ("[linear,", "[lineal,", "run.heads names the unknown head 'lineal'; did you mean 'linear'?"),
         ("datasets: [oxford-iiit-pet]", "datasets: [oxford]", "names the unknown data set 'oxford'"),
         ("[linear,", "[knn,", "names 'knn' twice"),
@@ -139,5 +153,26 @@ def assign(assignments: list[str]) -> None:
 def test_names_known_without_torch_are_those_with_it() -> None:
     known = {name for name in names.backbones() if "-" not in name} - set(names.LITE)
     assert known == set(torchvision.models.list_models(module=torchvision.models))
+    weights = {
+        f"{name}-{each}"
+        for name in known
+        for each in torchvision.models.get_model_weights(name).__members__
+        if each != "DEFAULT"
+    }
+    assert weights <= set(names.backbones())
+    layers = {each for each in names.backbones() if each.endswith(names.VGG_LAYERS)}
+    assert set(names.backbones()) == known | weights | layers | set(names.LITE)
+
+
+def test_timms_names_are_known_without_timm() -> None:
+    """Every network, and the weights of all whose names stand in timm's source: those of few do not."""
+    import timm
+
+    known = set(names.timm_backbones())
+    networks, weights = ({f"timm/{each}" for each in timm.list_models(pretrained=p)} for p in (False, True))
+    assert networks <= known
+    assert len(weights - known) < 0.05 * len(weights)
+    for name in [*weights, "timm/vit_small_patch14_dinov2.lvd142m-224", "vgg16+timm/resnet50"]:
+        names.check({}, "run.backbones", "backbones", [name])
     assert names.heads() == ("knn", "linear", "mlp", "prototype")
     assert {"oxford-iiit-pet", "sample", "image-folder"} <= set(names.sources())

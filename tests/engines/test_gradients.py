@@ -1,6 +1,7 @@
 from pathlib import Path
 
 import pytest
+import timm
 import torch
 from torch import nn
 
@@ -36,6 +37,20 @@ def test_folding_keeps_the_features_and_leaves_no_batch_norm() -> None:
     assert norms_in(ready) == 0
     with torch.inference_mode():
         torch.testing.assert_close(ready(images), lite.features(images), rtol=1e-3, atol=1e-4)
+
+
+def test_a_norm_of_timms_is_folded_and_its_activation_stays() -> None:
+    """In timm the activation is a part of the norm's module."""
+    torch.manual_seed(0)
+    network = timm.create_model("resnet10t", num_classes=0)
+    mobile = timm.create_model("mobilenetv4_conv_small_035", num_classes=0)
+    for each in (network, mobile):
+        for norm in (module for module in each.modules() if isinstance(module, nn.BatchNorm2d)):
+            worn(norm)
+        ready = differentiable(backbone(each), "cpu", "float32")
+        assert norms_in(ready) == 0
+        images = torch.randn(2, 3, 64, 64)
+        torch.testing.assert_close(ready(images), each(images), rtol=1e-3, atol=1e-4)
 
 
 def test_a_batch_norm_before_its_convolution_stays() -> None:
