@@ -5,7 +5,7 @@ data/<data set>/
   origin.json            which source and archives they came from
   catalog.parquet        a row an image; catalog.json is its summary
   splits.parquet         train, validation or test for each usable image
-  embeddings/<backbone>  see `pets.embeddings.store`
+  embeddings/<backbone>  see `pets.embeddings.store`; the name of a backbone of timm is a folder and one in it
 models/<data set>/<backbone>/<head>
 evaluations/<data set>/<backbone>/<head>
 """

@@ -30,7 +30,7 @@ def main(dataset: str, backbone: str, head: str) -> None:
     data = Dataset(dataset)
     classifier = load(data, backbone, head, weights, device)
     test = data.test_images(seed)
-    vectors = store.read(data.embeddings(backbone)).vectors_of(test["image_id"])
+    vectors = store.vectors_of(data, backbone, test["image_id"])
     probabilities = classifier.head.probabilities(torch.from_numpy(vectors)).numpy()
     goals = choose_goals(test, probabilities, classifier.classes, settings.gallery)
 

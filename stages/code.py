@@ -22,7 +22,10 @@ def main() -> None:
     backbones = params.read("run.backbones", list[str])
     folders = params.read("folders", list[str])
     entries = params.read("datasets", dict[str, dict[str, Any]])
-    modules = {f"backbones/{name}": [module_of(name), "pets.backbones.build"] for name in backbones}
+    modules = {
+        f"backbones/{name}": ["pets.backbones.build", *map(module_of, names.parts(name))]
+        for name in backbones
+    }
     if (wanted := params.folders({"run": {"datasets": datasets}, "datasets": entries})) != folders:
         raise UserError(
             f"params.yaml: folders has to be {wanted}, the data sets of the run with a path, so that DVC "

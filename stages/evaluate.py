@@ -37,7 +37,7 @@ def main(dataset: str, backbone: str, head: str) -> None:
     fitted = load_head(model)
     splits = data.splits()
     test = splits[splits["split"] == "test"].reset_index(drop=True)
-    features = store.read(data.embeddings(backbone)).vectors_of(test["image_id"])
+    features = store.vectors_of(data, backbone, test["image_id"])
     probabilities = fitted.probabilities(torch.from_numpy(features)).numpy()
     evaluation = Evaluation(test, probabilities, species_of(splits, fitted.classes))
     scores = evaluation.scores(data.origin()["label_name"], settings.bootstrap, seed)

@@ -5,6 +5,7 @@ of each size, and its most active channels, that is, those whose maps have the h
 taken from these images and further test images drawn by seed.
 """
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -13,6 +14,7 @@ from pydantic import Field, NonNegativeInt, PositiveInt
 from pets.backbones.build import build
 from pets.core import params
 from pets.core.files import atomic
+from pets.core.names import parts
 from pets.core.params import Section
 from pets.core.progress import progress_bar
 from pets.core.stage import run_stage
@@ -47,21 +49,25 @@ def main(dataset: str, backbone: str) -> None:
     shown = len(chosen) or settings.pictures
     images = test_images(data, seed, chosen).head(max(shown, settings.searched))
 
-    network = build(backbone, weights)
-    modules = network.features.to(device)
-    maps = with_maps(modules, network.preprocessing.crop)
-    layers = choose_layers(settings.layers.get(backbone, {}), maps, backbone)
     files = [data.raw / path for path in images["path"]]
-    with progress_bar(len(files), f"layers of {backbone}") as progress:
-        found = record(modules, files, network.preprocessing, list(layers), shown, progress.update)
-
-    described = data.described()
-    with atomic(Path("features", dataset, backbone)) as folder:
+    sheets: list[figures.Figure] = []
+    for number, part in enumerate(parts(backbone)):
+        network = build(part, weights)
+        modules = network.features.to(device)
+        maps = with_maps(modules, network.preprocessing.crop)
+        layers = choose_layers(settings.layers.get(part, {}), maps, part)
         words = {name: in_words(name, list(maps)) for name in layers}
-        sheets = map_figures(backbone, described, images, found, layers, words, settings.channels)
-        sheets += patch_figures(backbone, described, found, layers, words, settings.patches)
+        with progress_bar(len(files), f"layers of {part}") as progress:
+            found = record(modules, files, network.preprocessing, list(layers), shown, progress.update)
+        made = map_figures(part, data.described(), images, found, layers, words, settings.channels)
+        made += patch_figures(part, data.described(), found, layers, words, settings.patches)
+        # The sheets of joined backbones have the same names; the number keeps them apart.
+        sheets += [replace(each, name=f"{number}-{each.name}") if number else each for each in made]
+        print(
+            f"{len(found.maps)} pictures through {', '.join(layers)}; patches from {len(files)} test images."
+        )
+    with atomic(Path("features", dataset, backbone)) as folder:
         figures.write(folder, sheets)
-    print(f"{len(found.maps)} pictures through {', '.join(layers)}; patches from {len(files)} test images.")
 
 
 if __name__ == "__main__":

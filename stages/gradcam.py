@@ -33,10 +33,10 @@ def main(dataset: str, backbone: str, head: str) -> None:
     predictions = pd.read_parquet(data.evaluation(backbone, head) / "predictions.parquet")
     mistakes = most_confident_mistakes(predictions, settings.mistakes)
     mistakes = mistakes.merge(data.catalog("image_id", "path"), on="image_id")
-    layer, tiles = explain(classifier, mistakes, data.raw)
+    layers, tiles = explain(classifier, mistakes, data.raw)
     with atomic(Path("gradcams", dataset, backbone, head)) as folder:
-        figures.write(folder, [figure(classifier, backbone, data.described(), layer, tiles)])
-    print(f"{len(mistakes)} mistakes explained at {layer}.")
+        figures.write(folder, [figure(classifier, backbone, data.described(), layers, tiles)])
+    print(f"{len(mistakes)} mistakes explained at {', '.join(layers)}.")
 
 
 if __name__ == "__main__":

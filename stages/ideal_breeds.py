@@ -58,7 +58,7 @@ def main(dataset: str, backbone: str, head: str) -> None:
             classifier.preprocessing,
             method,
             seed=seed,
-            device=classifier.engine.device,
+            device=classifier.device,
             on_step=progress.update,
         )
     ideals = [

@@ -22,12 +22,11 @@ def main(dataset: str, backbone: str, head: str) -> None:
     data = Dataset(dataset)
     splits = data.splits()
     classes = sorted(splits["label"].unique())
-    vectors = store.read(data.embeddings(backbone))
 
     def examples(split: str) -> Examples:
         rows = splits[splits["split"] == split]
         labels = pd.Categorical(rows["label"], categories=classes).codes
-        features = torch.from_numpy(vectors.vectors_of(rows["image_id"]))
+        features = torch.from_numpy(store.vectors_of(data, backbone, rows["image_id"]))
         return Examples(features.to(device), torch.tensor(labels, dtype=torch.int64, device=device))
 
     fitted, chosen, curve = train(head, examples("train"), examples("val"), classes, settings, seed)

@@ -47,7 +47,7 @@ def main(dataset: str, backbone: str, head: str) -> None:
     ideals = made({name: transfers / "ideals" / name for name in backbones}, f"{dataset}/{head}")
     probabilities = torch.zeros(0, len(classifier.classes))
     if len(ideals):
-        features = classifier.engine.embed(list(ideals["file"]), classifier.views, classifier.dtype)
+        features = classifier.features_of_files(list(ideals["file"]))
         probabilities = classifier.head.log_probabilities(features).exp()
     readings = reading(ideals, backbone, probabilities)
     with atomic(transfers / "results" / backbone) as folder:

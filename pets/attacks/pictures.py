@@ -28,4 +28,4 @@ def batch_by_batch(
 ) -> None:
     """Call ``work`` with the places of pictures [3, height, width], as many at once as fit into memory."""
     sizes = [(picture.shape[1], picture.shape[2]) for picture in pictures]
-    in_batches(sizes, classifier.engine.batch_size, classifier.engine.device, work)
+    in_batches(sizes, classifier.batch_size, classifier.device, work)

@@ -1,5 +1,6 @@
 """Files and folders that appear complete or not at all, and their checksums."""
 
+import fcntl
 import hashlib
 import json
 import shutil
@@ -25,6 +26,15 @@ def atomic(path: Path) -> Iterator[Path]:
         replace(temporary, path)
     finally:
         remove(temporary)
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Hold the lock file ``path`` within the block, once no other process holds it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
 
 
 def replace(temporary: Path, path: Path) -> None:

@@ -5,6 +5,8 @@ the sha256 of the image's bytes, row by row); ``shards.json``, the shards' check
 says what made the vectors; and ``reference.npy`` [devices, pictures, dimensions], the features of fixed
 pictures (`pets.embeddings.reference`) on each of the metadata's devices.
 
+A joined backbone's folder holds such a folder for each of its parts (`pets.embeddings.joining`).
+
 A vector is computed once for each image's bytes, as long as the recipe (weights, preprocessing, precision
 ...) is the same and the present code gives the fixed pictures the features that are stored. Otherwise every
 vector is computed again.
@@ -25,9 +27,12 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import torch
 
 from pets.core.errors import UserError
 from pets.core.files import atomic, checksum, read_json, remove, replace, write_json
+from pets.dataset import Dataset
+from pets.embeddings.joining import join, stores
 from pets.embeddings.reference import OTHER_DEVICE, SAME_DEVICE, change
 
 KINDS = ("npy", "parquet")  # a shard is complete once it has its index, which is written last
@@ -65,6 +70,32 @@ def read(folder: Path, leave_out: Collection[str] = ()) -> Store:
     return Store(index, metadata, np.load(folder / "reference.npy", allow_pickle=False))
 
 
+def vectors_of(data: Dataset, backbone: str, image_ids: Iterable[str]) -> np.ndarray:
+    """These images' vectors, float32 [n, dimensions], in their order; those of several backbones joined."""
+    names = list(image_ids)
+    blocks = [read(folder).vectors_of(names) for folder in stores(data, backbone).values()]
+    return join([torch.from_numpy(block) for block in blocks]).numpy()
+
+
+def elsewhere(data: Dataset, backbone: str) -> list[Path]:
+    """The data set's stores of a backbone: its own, and those as a part of joined ones."""
+    found = sorted((data.folder / "embeddings").rglob(f"{backbone}/metadata.json"))
+    return [each.parent for each in found]
+
+
+def describe(data: Dataset, backbone: str) -> None:
+    """Write a joined backbone's metadata.json, with that of each part; any other has its own already."""
+    each = {part: read_json(folder / "metadata.json") for part, folder in stores(data, backbone).items()}
+    if len(each) > 1:
+        content = {
+            "backbone": backbone,
+            "layer": "each part's features, scaled to length one, side by side",
+            "dimensions": sum(part["dimensions"] for part in each.values()),
+            "parts": each,
+        }
+        write_json(data.embeddings(backbone) / "metadata.json", content)
+
+
 def update(
     folder: Path,
     images: pd.DataFrame,
@@ -72,20 +103,21 @@ def update(
     device: str,
     reference: np.ndarray,
     compute: Callable[[pd.DataFrame], Iterator[np.ndarray]],
+    others: Iterable[Path] = (),
 ) -> tuple[int, str]:
     """Make the store hold exactly ``images`` (columns image_id and sha256), and compute the vectors it lacks.
 
     ``recipe`` is everything besides the image that determines a vector; its "dimensions" and "dtype" are
     those of the matrix. ``reference`` [pictures, dimensions]: the features of the fixed pictures, computed
     now on ``device``. ``compute`` gets the rows that are missing, each sha256 once, and yields their vectors
-    [m, dimensions] batch by batch.
+    [m, dimensions] batch by batch. What ``others``, stores of the same backbone, have is not missing.
 
     Returns how many images were computed, and why those stored before were not used; empty if they were.
     """
     partial = folder.with_name(f".{folder.name}.partial")
     stored, stale = [pd.DataFrame(columns=COLUMNS)], ""
     references: dict[str, np.ndarray] = {}
-    for place in (partial, folder):
+    for place in (partial, *(each for each in others if each != folder), folder):
         known = read(place, _damaged(place)) if (place / "metadata.json").exists() else None
         reason = _stale(known, recipe, device, reference) if known else ""
         if known and not reason:
@@ -93,7 +125,7 @@ def update(
             references |= dict(zip(known.metadata["devices"], known.reference, strict=True))
         elif place == partial:
             remove(partial)
-        else:
+        elif place == folder:
             stale = reason
     known_rows = pd.concat(stored)
     places = known_rows.drop_duplicates("sha256").set_index("sha256")[["folder", "shard", "row"]]
@@ -110,11 +142,11 @@ def update(
     checksums = {}
     for shard, rows in wanted.groupby("shard"):
         at = complete.get((shard, _content(rows)))
-        if at == str(folder):
-            for kind in KINDS:
-                _link(folder / f"{shard}.{kind}", partial / f"{shard}.{kind}")
-        elif at is None:
+        if at is None:
             _write_shard(partial / str(shard), rows, places, vectors, recipe)
+        elif at != str(partial):
+            for kind in KINDS:
+                _link(Path(str(at), f"{shard}.{kind}"), partial / f"{shard}.{kind}")
         checksums[shard] = [checksum(partial / f"{shard}.{kind}") for kind in KINDS]
     if next(vectors, None) is not None:
         raise RuntimeError("more vectors than images")

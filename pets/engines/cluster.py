@@ -53,6 +53,7 @@ class Cluster:
             if address != "auto":  # Ray itself would try for minutes
                 host, _, port = address.removeprefix("ray://").rpartition(":")
                 socket.create_connection((host, int(port)), TIMEOUT).close()
+            ray.shutdown()  # of the part of a joined backbone that was before this one
             ray.init(address, runtime_env=packages, log_to_driver=False, logging_level=logging.ERROR)
         except (OSError, RuntimeError, ValueError) as error:
             raise UserError(

@@ -3,6 +3,7 @@
 import html
 from collections.abc import Mapping, Sequence
 from itertools import groupby
+from typing import Any
 
 from pets.report.attacks import Attack
 from pets.report.evaluation import Evaluation, main_result, shared_metrics
@@ -37,9 +38,12 @@ def _dataset(name: str, evaluations: list[Evaluation]) -> list[str]:
         if not source["synthetic"]
     ]
     backbones = {each.backbone: each.provenance["backbone"] for each in evaluations}
+    embedded: dict[str, Any] = {}
+    for name, used in backbones.items():
+        embedded |= used.get("parts", {name: used})
     weights = [
         f"- {_plain(name)}, sha256 `{_plain(used['weights_sha256'])}`, `{_plain(used['weights_file'])}`"
-        for name, used in backbones.items()
+        for name, used in embedded.items()
     ]
     synthetic = (
         "**Synthetic images, drawn by a program, not photographs:** this says nothing about real animals."

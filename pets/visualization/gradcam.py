@@ -4,7 +4,7 @@ Selvaraju et al.: Grad-CAM, ICCV 2017. The last feature maps are summed, each we
 the class's score with respect to it, and only the positive part is kept.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +14,7 @@ from torch import nn
 from torch.nn import functional
 
 from pets.classifier.classifier import Classifier
+from pets.core.names import parts
 from pets.galleries.figures import Figure, Tile, percent
 from pets.galleries.heatmap import overlay
 from pets.images.batches import batches
@@ -47,7 +48,7 @@ def target_layer(network: nn.Module, side: int) -> str:
 
 def gradcam(
     network: nn.Module,
-    layer: str,
+    layers: Sequence[str],
     score: Callable[[torch.Tensor], torch.Tensor],
     images: torch.Tensor,
     classes: torch.Tensor,
@@ -55,40 +56,47 @@ def gradcam(
     """Heat maps [n, side, side] in [0, 1] of normalized ``images`` [n, 3, side, side].
 
     ``classes`` int64 [n]: the class that each map is for. ``score``: features [n, dimensions] to scores
-    before softmax [n, classes]; after it, a map would also show what speaks against the other classes. Each
-    map is scaled to its own maximum; where nothing speaks for the class it is zero.
+    before softmax [n, classes]; after it, a map would also show what speaks against the other classes. Of
+    several ``layers``, one in each of the networks that are joined, the maps are added. Each sum is scaled to
+    its own maximum; where nothing speaks for the class it is zero.
     """
-    with torch.enable_grad(), recorded(network, [layer]) as outputs:
+    with torch.enable_grad(), recorded(network, layers) as outputs:
         scores = score(network(images.clone().requires_grad_()))
         chosen = scores.gather(1, classes.unsqueeze(1)).sum()
-        (gradient,) = torch.autograd.grad(chosen, outputs[layer])
-        maps, gradients = as_maps(outputs[layer]), as_maps(gradient)
-    assert maps is not None and gradients is not None, f"{layer} has no maps"  # noqa: PT018 (for mypy)
-    weights = gradients.mean((2, 3), keepdim=True)
-    heat = (weights * maps).sum(1, keepdim=True).relu().detach()
-    heat = functional.interpolate(heat, images.shape[-2:], mode="bilinear", align_corners=False).squeeze(1)
+        gradients = torch.autograd.grad(chosen, [outputs[layer] for layer in layers])
+    heat = torch.zeros(len(images), *images.shape[-2:], device=images.device)
+    for layer, each in zip(layers, gradients, strict=True):
+        maps, gradient = as_maps(outputs[layer]), as_maps(each)
+        assert maps is not None and gradient is not None, f"{layer} has no maps"  # noqa: PT018 (for mypy)
+        weights = gradient.mean((2, 3), keepdim=True)
+        part = (weights * maps).sum(1, keepdim=True).relu().detach()
+        heat += functional.interpolate(part, heat.shape[1:], mode="bilinear", align_corners=False).squeeze(1)
     return heat / heat.amax((1, 2), keepdim=True).clamp_min(1e-12)
 
 
-def explain(classifier: Classifier, mistakes: pd.DataFrame, raw: Path) -> tuple[str, list[Tile]]:
-    """The target layer, and three tiles for each mistake: the picture, and Grad-CAM for prediction and label.
+def explain(classifier: Classifier, mistakes: pd.DataFrame, raw: Path) -> tuple[list[str], list[Tile]]:
+    """The target layer of each joined network, and three tiles for each mistake.
+
+    These are the picture, and Grad-CAM for prediction and label.
 
     ``mistakes``: path under ``raw``, image_id, label, predicted, probability, probabilities.
     """
-    network, preprocessing = classifier.engine.network, classifier.preprocessing
+    network, preprocessing = classifier.network, classifier.preprocessing
     surrogate = classifier.head.surrogate()
-    layer = target_layer(network, preprocessing.crop)
+    engines = [each.engine for each in classifier.extractors]
+    layers = [target_layer(each.network, each.preprocessing.crop) for each in engines]
+    paths = [f"networks.{at}.{layer}" for at, layer in enumerate(layers)] if layers[1:] else layers
     files = [raw / path for path in mistakes["path"]]
     rows = mistakes.to_dict("records")
     tiles: list[Tile] = []
     for (images,) in batches(files, preprocessing, 1, BATCH):
         batch = rows[len(tiles) // 3 :][: len(images)]
-        normalized = preprocessing.normalize(images.to(classifier.engine.device).float() / 255)
+        normalized = preprocessing.normalize(images.to(classifier.device).float() / 255)
         heat = {}
         for column in ("predicted", "label"):
             classes = torch.tensor([classifier.classes.index(row[column]) for row in batch])
             heat[column] = gradcam(
-                network, layer, lambda features: surrogate.uncalibrated(features.cpu()), normalized, classes
+                network, paths, lambda features: surrogate.uncalibrated(features.cpu()), normalized, classes
             )
         for at, row in enumerate(batch):
             picture = np.ascontiguousarray(images[at].permute(1, 2, 0).numpy())
@@ -100,17 +108,23 @@ def explain(classifier: Classifier, mistakes: pd.DataFrame, raw: Path) -> tuple[
             ):
                 lines = [f"for {row[column].replace('_', ' ')}", f"{what}, {percent(probability)}"]
                 tiles.append(Tile(overlay(picture, heat[column][at].cpu().numpy()), lines))
-    return layer, tiles
+    return layers, tiles
 
 
-def figure(classifier: Classifier, backbone: str, dataset: str, layer: str, tiles: list[Tile]) -> Figure:
+def figure(
+    classifier: Classifier, backbone: str, dataset: str, layers: Sequence[str], tiles: list[Tile]
+) -> Figure:
     """The figure of `explain`'s ``tiles``; ``dataset`` as captions name it."""
-    words = in_words(layer, list(with_maps(classifier.engine.network, classifier.preprocessing.crop)))
+    places = []
+    for name, each, layer in zip(parts(backbone), classifier.extractors, layers, strict=True):
+        words = in_words(layer, list(with_maps(each.engine.network, each.engine.preprocessing.crop)))
+        places.append(f"the maps of {layer} ({f'{name}, ' if layers[1:] else ''}{words})")
     caption = (
         "Grad-CAM (Selvaraju et al., 2017) on the most confident mistakes among the test images of "
         f"{dataset}: the picture as the network sees it, then what raised the score of the predicted class, "
-        f"then of the true one, at the maps of {layer} ({words}). Yellow raised it most. Each map is scaled "
-        "to its own maximum; in one that is dark all over, nothing raised the score."
+        f"then of the true one, at {' and '.join(places)}{', added up' if layers[1:] else ''}. Yellow raised "
+        "it most. Each map is scaled to its own maximum; in one that is dark all over, nothing raised the "
+        "score."
     )
     if classifier.views > 1:
         caption += f" A map is of the one view shown; the probability is that of {classifier.views} views."

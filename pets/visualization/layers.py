@@ -14,6 +14,11 @@ from pets.core.errors import UserError, nearest
 # Padding only adds a border to the output of the layer before it, and MaxViT cuts maps into windows, which
 # can look like maps again.
 REARRANGING = ("Pad", "WindowPartition", "SwapAxes")
+# Inside attention are projections, and tables of positions by positions.
+ATTENTION = "Att"  # in the names of its classes
+# How many tokens may come before those of the positions, the most usual first: a class token, none (SigLIP),
+# registers with or without a class token (DINOv2, DINOv3), or a second class token (DeiT).
+PREFIXES = (1, 0, 5, 4, 2)
 
 
 @contextmanager
@@ -42,14 +47,18 @@ def as_maps(output: object) -> torch.Tensor | None:
     """A layer's output as feature maps [n, channels, side, side], or None where it has no spatial positions.
 
     A convolution's [n, channels, side, side] as it is. Permuted, without a copy: channels last, [n, side,
-    side, channels], as in a Swin transformer; and a vision transformer's tokens, [n, 1 + side * side,
-    channels], without the first, the class token, which has no position.
+    side, channels], as in a Swin transformer; and a vision transformer's tokens, [n, tokens, channels],
+    without the first ones that have no position, such as the class token.
     """
     if not isinstance(output, torch.Tensor):
         return None
     maps = output
-    if maps.dim() == 3 and maps.shape[1] > 1 and (side := isqrt(maps.shape[1] - 1)) ** 2 == maps.shape[1] - 1:
-        maps = maps[:, 1:].unflatten(1, (side, side))
+    if maps.dim() == 3:
+        for first in PREFIXES:
+            side = isqrt(max(0, maps.shape[1] - first))
+            if first + side * side == maps.shape[1]:
+                maps = maps[:, first:].unflatten(1, (side, side))
+                break
     if maps.dim() != 4:
         return None
     if maps.shape[1] == maps.shape[2] != maps.shape[3]:
@@ -63,10 +72,12 @@ def with_maps(network: nn.Module, side: int) -> dict[str, tuple[int, int]]:
     ``side``: of the network's input. See `as_maps` for what counts as maps.
     """
     two = torch.zeros(2, 3, side, side, device=next(network.parameters()).device)
+    kinds = {name: type(module).__name__ for name, module in network.named_modules()}
+    attentions = tuple(f"{name}." for name, kind in kinds.items() if ATTENTION in kind)
     names = [
         name
-        for name, module in network.named_modules()
-        if name and not any(kind in type(module).__name__ for kind in REARRANGING)
+        for name, kind in kinds.items()
+        if name and not any(each in kind for each in REARRANGING) and not name.startswith(attentions)
     ]
     with torch.inference_mode(), recorded(network, names) as outputs:
         network(two)  # tells maps from a table, such as Swin v2's of positions
@@ -86,7 +97,8 @@ def representative(maps: Mapping[str, tuple[int, int]]) -> list[str]:
     """
     sizes = sorted({side for _, side in maps.values()}, reverse=True)
     rows = [_by_depth([name for name, (_, side) in maps.items() if side == size]) for size in sizes]
-    if len(rows) == 1 and (blocks := next((row for row in rows[0] if len(row) >= 4), None)):
+    numbered = [[name for name in row if name[-1].isdigit()] for row in (rows[0] if len(rows) == 1 else ())]
+    if blocks := next((row for row in numbered if len(row) >= 4), None):
         return [blocks[len(blocks) * quarter // 4 - 1] for quarter in (1, 2, 3, 4)]
     return [highest[-1] for highest, *_ in rows]
 

@@ -1,5 +1,7 @@
 """From pixels to the loss: the gradient against finite differences, and the numbers against embed's own."""
 
+from copy import copy
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +19,7 @@ from pets.attacks.pgd import pgd
 from pets.backbones.base import Backbone
 from pets.backbones.build import build
 from pets.classifier.calibration import Calibration
-from pets.classifier.classifier import Classifier
+from pets.classifier.classifier import Classifier, Extractor
 from pets.classifier.fitted_head import FittedHead, load_head
 from pets.engines.device import Precision
 from pets.engines.gradients import differentiable
@@ -65,7 +67,7 @@ def classifier_of(
 ) -> Classifier:
     """The head on these features; the engine is another network's and only has the preprocessing."""
     unused = Backbone("unused", nn.Flatten(), "", preprocessing, "", "")
-    return Classifier(head, features, Engine(unused, "cpu", precision), views, "float16")
+    return Classifier(head, [Extractor(features, Engine(unused, "cpu", precision), views, "float16")])
 
 
 @pytest.mark.parametrize("head", ["linear", "prototype", "mlp"])
@@ -125,7 +127,7 @@ def test_equals_what_embed_makes_of_a_saved_picture(precision: Precision, tmp_pa
     features = differentiable(backbone, "cpu", precision)
     head = fitted("linear", 1280)
     engine = Engine(backbone, "cpu", precision)
-    classifier = Classifier(head, features, engine, 2, "float16")
+    classifier = Classifier(head, [Extractor(features, engine, 2, "float16")])
     mine = classifier.log_probabilities(pictures)
     embeds = head.log_probabilities(engine.embed(files, 2, "float16"))
     torch.testing.assert_close(mine, embeds, rtol=0, atol=0.02 if precision == "float32" else 0.1)
@@ -195,3 +197,18 @@ def test_a_head_survives_saving_and_loading(name: str, tmp_path: Path) -> None:
     assert (loaded.name, loaded.classes, loaded.calibration) == (head.name, head.classes, head.calibration)
     features = torch.rand(7, DIMENSIONS)
     assert torch.equal(loaded.probabilities(features), head.probabilities(features))
+
+
+def test_joined_networks_see_one_crop_each_normalized_as_its_own() -> None:
+    one = tiny_classifier().extractors[0]
+    other = Extractor(one.features, copy(one.engine), one.views, one.dtype)  # the same network, fed otherwise
+    other.engine.preprocessing = replace(one.engine.preprocessing, mean=(0.2, 0.3, 0.4), crop=8, resize=8)
+    joined = Classifier(tiny_classifier().head, [one, other])
+    crops = torch.rand(2, 3, SIDE, SIDE)
+    half = nn.functional.interpolate(crops, (8, 8), mode="bilinear", align_corners=False)
+    blocks = [one.features(one.engine.preprocessing.normalize(crops))]
+    blocks.append(one.features(other.engine.preprocessing.normalize(half)))
+    expected = torch.cat([nn.functional.normalize(block, dim=1) for block in blocks], 1)
+    normalized = joined.preprocessing.normalize(crops)
+    torch.testing.assert_close(joined.features(normalized), expected)
+    torch.testing.assert_close(joined.network(normalized), expected)

@@ -5,7 +5,7 @@ from torch import nn
 
 from pets.backbones.base import Backbone
 from pets.classifier.calibration import Calibration
-from pets.classifier.classifier import Classifier
+from pets.classifier.classifier import Classifier, Extractor
 from pets.classifier.fitted_head import FittedHead
 from pets.engines.pytorch import Engine
 from pets.images.preprocessing import Preprocessing
@@ -24,7 +24,7 @@ def tiny_classifier(head: str = "linear", tensors: dict[str, torch.Tensor] | Non
     fitted = FittedHead(head, tensors or random, Calibration(1.0, 0.0, [0.0] * len(CLASSES)), CLASSES)
     preprocessing = Preprocessing(SIDE, SIDE, SIDE, "bilinear", (0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
     engine = Engine(Backbone("tiny", features, "", preprocessing, "", ""), "cpu", "float32")
-    return Classifier(fitted, features, engine, 1, "float32")
+    return Classifier(fitted, [Extractor(features, engine, 1, "float32")])
 
 
 def pictures(count: int, seed: int = 0) -> list[torch.Tensor]:

@@ -73,6 +73,27 @@ def update(
     return sorted(names[each] for each in computed.asked)
 
 
+def test_what_another_store_has_is_not_computed_again(tmp_path: Path) -> None:
+    own, other = tmp_path / "own", tmp_path / "other"
+    update(other, {"a": "x", "b": "y"})
+    computed = Computed()
+    wanted = images({"a": "x", "b": "y", "c": "z"})
+    count, stale = store.update(own, wanted, RECIPE, "CPU", REFERENCE, computed, [other, own])
+    assert (count, stale, computed.asked) == (1, "", [sha256("z")])
+    update(tmp_path / "alone", {"a": "x", "b": "y", "c": "z"})
+    assert files(own) == files(tmp_path / "alone")
+
+
+def test_another_store_of_another_recipe_is_not_used(tmp_path: Path) -> None:
+    update(tmp_path / "other", {"a": "x"}, RECIPE | {"precision": "bfloat16"})
+    computed = Computed()
+    folder = tmp_path / "own"
+    count, stale = store.update(
+        folder, images({"a": "x"}), RECIPE, "CPU", REFERENCE, computed, [tmp_path / "other"]
+    )
+    assert (count, stale) == (1, "")
+
+
 def files(folder: Path) -> dict[str, bytes]:
     return {file.name: file.read_bytes() for file in folder.iterdir()}
 

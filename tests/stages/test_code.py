@@ -15,10 +15,11 @@ from pets.core.errors import UserError
 from stages import code
 
 ROOT = Path(__file__).parents[2]
+JOINED = "backbones/resnet50+timm/resnet10t"
 PARAMS = """
 run:
   datasets: [pets, small, large]
-  backbones: [resnet50, efficientnet_lite0]
+  backbones: [resnet50, efficientnet_lite0, resnet50+timm/resnet10t]
   heads: [knn]
 folders: []
 datasets:
@@ -61,6 +62,7 @@ def test_a_record_for_each_data_set_and_backbone_of_the_run(
         "sources/large",
         "backbones/resnet50",
         "backbones/efficientnet_lite0",
+        JOINED,
     }
     assert written["sources/small"] == written["sources/large"]
     for record in written.values():
@@ -76,9 +78,10 @@ def test_a_record_for_each_data_set_and_backbone_of_the_run(
         ("sources/oxford_iiit_pet.py", {"sources/pets"}),
         ("sources/archives/unpacking.py", {"sources/pets"}),
         ("sources/annotations/__init__.py", {"sources/pets", "sources/small", "sources/large"}),
-        ("backbones/torchvision.py", {"backbones/resnet50"}),
+        ("backbones/torchvision.py", {"backbones/resnet50", JOINED}),
+        ("backbones/timm_hub.py", {JOINED}),
         ("backbones/efficientnet_lite.py", {"backbones/efficientnet_lite0"}),
-        ("backbones/base.py", {"backbones/resnet50", "backbones/efficientnet_lite0"}),
+        ("backbones/base.py", {"backbones/resnet50", "backbones/efficientnet_lite0", JOINED}),
     ],
 )
 def test_an_edit_changes_the_records_that_it_concerns(

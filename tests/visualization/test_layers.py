@@ -14,7 +14,7 @@ from pets.core.errors import UserError
 from pets.images.preprocessing import Preprocessing
 from pets.visualization.feature_maps import most_active, patch, patch_figures, record
 from pets.visualization.layers import as_maps, choose_layers, in_words, recorded, representative, with_maps
-from tests.visualization.transformers import swin, vision_transformer
+from tests.visualization.transformers import TIMMS, swin, vision_transformer
 
 
 @pytest.mark.parametrize(
@@ -72,7 +72,12 @@ def test_outputs_without_positions_are_no_maps() -> None:
 
 
 @pytest.mark.parametrize(
-    ("network", "layer"), [(vision_transformer(), "encoder.dropout"), (swin(), "features.0")]
+    ("network", "layer"),
+    [
+        (vision_transformer(), "encoder.dropout"),
+        (swin(), "features.0"),
+        *((network, "norm_pre") for name, network in TIMMS.items() if "EVA" not in name),
+    ],
 )
 def test_a_transformers_maps_are_laid_out_as_the_picture(network: torch.nn.Module, layer: str) -> None:
     """Before any attention, a change in one patch changes that position alone."""
@@ -90,6 +95,8 @@ def test_a_transformer_is_represented_by_each_quarter_of_its_blocks() -> None:
     tokens = with_maps(vision_transformer(blocks=8), 32)
     assert representative(tokens) == [f"encoder.layers.encoder_layer_{at}" for at in (1, 3, 5, 7)]
     assert tokens["encoder.layers.encoder_layer_1"] == (12, 8)
+    for network in TIMMS.values():
+        assert representative(with_maps(network, 32)) == [f"blocks.{at}" for at in range(4)]
     for version in (1, 2):
         maps = with_maps(swin(version), 32)
         assert representative(maps) == ["features.1", "permute"]
