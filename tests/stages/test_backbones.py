@@ -162,6 +162,8 @@ def test_joined_vectors_are_the_parts_at_length_one() -> None:
     np.testing.assert_allclose(joined, np.concatenate(expected, 1), atol=1e-6)
     metadata = DATA.embeddings_metadata(JOINED)
     assert (metadata["dimensions"], list(metadata["parts"])) == (192 + 1280, [VIT, LITE])
+    # Nothing that only other backbones have is in a recipe: what was embedded before stays.
+    assert "squash" not in metadata["parts"][LITE]["preprocessing"]
 
 
 @pytest.mark.parametrize("backbone", [JOINED, VIT])
