@@ -60,9 +60,9 @@ def _panel(table: pd.DataFrame, column: str, title: str, left: float) -> str:
         marks.append(tag("path", d=path, stroke=colour))
         marks += [tag("circle", cx=across, cy=down, r=3, fill=colour) for across, down in points]
         ends.append((*points[-1], str(step), colour))
-    lowest, end = 0.0, WIDTH - RIGHT + 12
-    for across, height, name, colour in sorted(ends, key=lambda each: each[1]):
-        down = lowest = max(height, lowest + 15)  # names do not overlap
+    highest, end = HEIGHT - BOTTOM + 11.0, WIDTH - RIGHT + 12
+    for across, height, name, colour in sorted(ends, key=lambda each: -each[1]):
+        down = highest = min(height, highest - 15)  # names overlap neither each other nor the axis
         marks.append(
             tag("path", d=f"M{across:.1f} {height:.1f}L{end} {down:.1f}", stroke=colour, opacity="0.3")
         )

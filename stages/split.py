@@ -17,9 +17,7 @@ class Settings(Section):
     """The section ``split`` of params.yaml."""
 
     validation: float = Field(gt=0, lt=1)  # share of the training images
-    test: float = Field(
-        gt=0, lt=1
-    )  # share of the training images, where the source has no test set of its own
+    test: float = Field(gt=0, lt=1)  # share of the training images, where the source has no test set
 
 
 def main(dataset: str) -> None:
