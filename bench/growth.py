@@ -93,23 +93,24 @@ def measure(size: int) -> Iterator[tuple[str, float, float]]:
             yield step, *run(workspace, module, *([step] if step in OWN else [DATASET, *arguments]))
 
 
+# A process's peak memory is at least that of the one that started it, which is why a small one does.
+START = """
+import resource, subprocess, sys
+done = subprocess.run([sys.executable, "-m", *sys.argv[1:]], stdout=subprocess.DEVNULL)
+print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 2**10)
+sys.exit(done.returncode)
+"""
+
+
 def run(workspace: Path, module: str, *arguments: str) -> tuple[float, float]:
     """Seconds and peak memory in MiB of a module run there."""
+    command = [sys.executable, "-S", "-c", START, module, *arguments]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     start = time.perf_counter()
-    process = subprocess.Popen(
-        [sys.executable, "-m", module, *arguments],
-        cwd=workspace,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-    )
-    assert process.stderr is not None
-    errors = process.stderr.read().decode()
-    _, status, usage = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode:
-        raise SystemExit(f"{module} failed: {errors}")
-    return time.perf_counter() - start, usage.ru_maxrss / 2**10
+    done = subprocess.run(command, cwd=workspace, env=environment, capture_output=True, text=True)
+    if done.returncode:
+        raise SystemExit(f"{module} failed: {done.stderr}")
+    return time.perf_counter() - start, float(done.stdout)
 
 
 def write_archives(workspace: Path, size: int) -> dict[str, dict[str, str]]:

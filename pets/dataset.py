@@ -20,6 +20,7 @@ from typing import Any
 import pandas as pd
 
 from pets.core.files import read_json
+from pets.core.names import parts
 
 OK = "ok"  # the catalog's status of an image that can be used
 
@@ -43,6 +44,11 @@ class Dataset:
     def embeddings(self, backbone: str) -> Path:
         """The folder of a backbone's embeddings."""
         return self.folder / "embeddings" / backbone
+
+    def stores(self, backbone: str) -> dict[str, Path]:
+        """The folder of each part's vectors, by its name; of a backbone that joins none, its own."""
+        folder, names = self.embeddings(backbone), parts(backbone)
+        return {name: folder / name for name in names} if len(names) > 1 else {backbone: folder}
 
     def model(self, backbone: str, head: str) -> Path:
         """The folder of a fitted head."""

@@ -3,7 +3,6 @@
 from pathlib import Path
 
 import pandas as pd
-import torch
 
 from pets.attacks import figures, robustness, transfer
 from pets.attacks.gallery import attack_goals
@@ -16,7 +15,7 @@ from pets.core import params
 from pets.core.files import atomic, write_json
 from pets.core.stage import run_stage
 from pets.dataset import Dataset
-from pets.embeddings import store
+from pets.embeddings.features import features_of
 from pets.engines.device import Device
 from pets.galleries.figures import write
 
@@ -30,8 +29,8 @@ def main(dataset: str, backbone: str, head: str) -> None:
     data = Dataset(dataset)
     classifier = load(data, backbone, head, weights, device)
     test = data.test_images(seed)
-    vectors = store.vectors_of(data, backbone, test["image_id"])
-    probabilities = classifier.head.probabilities(torch.from_numpy(vectors)).numpy()
+    features = features_of(data, backbone, test["image_id"])
+    probabilities = classifier.head.probabilities(features).numpy()
     goals = choose_goals(test, probabilities, classifier.classes, settings.gallery)
 
     with atomic(Path("attacks", dataset, backbone, head)) as folder:

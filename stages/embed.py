@@ -17,7 +17,6 @@ from pets.core.progress import progress_bar
 from pets.core.stage import run_stage
 from pets.dataset import Dataset
 from pets.embeddings import reference, store
-from pets.embeddings.joining import stores
 from pets.engines.choice import Name, choose
 from pets.engines.cluster import Cluster
 from pets.engines.device import Device, Precision
@@ -43,8 +42,7 @@ def main(dataset: str, backbone: str) -> None:
     """
     settings = params.read("embed", Settings)
     data = Dataset(dataset)
-    folders = stores(data, backbone)
-    for part, folder in folders.items():
+    for part, folder in data.stores(backbone).items():
         with locked(data.folder / f".{part.replace('/', '-')}.lock"):
             embed(part, folder, data, settings)
     store.describe(data, backbone)

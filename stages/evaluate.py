@@ -5,7 +5,6 @@ import shutil
 from importlib.metadata import version
 from typing import Any
 
-import torch
 from pydantic import NonNegativeInt, PositiveInt
 
 from pets.classifier.fitted_head import load_head
@@ -14,7 +13,7 @@ from pets.core.files import atomic, read_json, write_json
 from pets.core.params import Section
 from pets.core.stage import run_stage
 from pets.dataset import Dataset, file_stem, species_of
-from pets.embeddings import store
+from pets.embeddings.features import features_of
 from pets.images.thumbnails import thumbnail
 from pets.metrics.evaluation import Evaluation, headline, most_confident_mistakes
 
@@ -37,8 +36,8 @@ def main(dataset: str, backbone: str, head: str) -> None:
     fitted = load_head(model)
     splits = data.splits()
     test = splits[splits["split"] == "test"].reset_index(drop=True)
-    features = store.vectors_of(data, backbone, test["image_id"])
-    probabilities = fitted.probabilities(torch.from_numpy(features)).numpy()
+    features = features_of(data, backbone, test["image_id"])
+    probabilities = fitted.probabilities(features).numpy()
     evaluation = Evaluation(test, probabilities, species_of(splits, fitted.classes))
     scores = evaluation.scores(data.origin()["label_name"], settings.bootstrap, seed)
     predictions = evaluation.predictions()

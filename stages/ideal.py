@@ -55,7 +55,8 @@ def main(backbone: str) -> None:
     except NoClassifierError as reason:
         with atomic(Path("ideals", "imagenet", backbone)) as folder:
             write_none(folder, backbone, str(reason))
-        return print(f"no ideals: {reason}")
+        print(f"no ideals: {reason}")
+        return
     logits = differentiable(network, device, "float32")  # before the engine takes the network
     engine = Engine(network, device, precision)
     known = len(set(ablation) & set(classes))  # the last picture of their ablation

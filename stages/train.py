@@ -9,7 +9,7 @@ from pets.core import params
 from pets.core.files import atomic
 from pets.core.stage import run_stage
 from pets.dataset import Dataset
-from pets.embeddings import store
+from pets.embeddings.features import features_of
 from pets.engines.device import Device, resolve_device
 from pets.heads import Examples
 
@@ -26,7 +26,7 @@ def main(dataset: str, backbone: str, head: str) -> None:
     def examples(split: str) -> Examples:
         rows = splits[splits["split"] == split]
         labels = pd.Categorical(rows["label"], categories=classes).codes
-        features = torch.from_numpy(store.vectors_of(data, backbone, rows["image_id"]))
+        features = features_of(data, backbone, rows["image_id"])
         return Examples(features.to(device), torch.tensor(labels, dtype=torch.int64, device=device))
 
     fitted, chosen, curve = train(head, examples("train"), examples("val"), classes, settings, seed)

@@ -13,7 +13,7 @@ from pets.backbones.build import build
 from pets.classifier.fitted_head import FittedHead, load_head
 from pets.core.files import read_json
 from pets.dataset import Dataset
-from pets.embeddings.joining import join, stores
+from pets.embeddings.joining import join
 from pets.engines.choice import ENGINES
 from pets.engines.device import Device
 from pets.engines.gradients import differentiable
@@ -155,7 +155,7 @@ def load(
     ``gradients`` is the precision of ``features`` where it isn't to be that of the embeddings.
     """
     extractors = []
-    for part, folder in stores(dataset, backbone).items():
+    for part, folder in dataset.stores(backbone).items():
         metadata = read_json(folder / "metadata.json")
         network = build(part, weights)
         # Before the engine takes the network, since it changes the modules.

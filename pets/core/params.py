@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 from ruamel.yaml import YAML, YAMLError
 from ruamel.yaml.comments import CommentedMap
+from ruamel.yaml.representer import RoundTripRepresenter
 
 from pets.core import names
 from pets.core.errors import UserError, nearest
@@ -69,6 +70,7 @@ def override(assignments: list[str], complete: Callable[[Any, list[str]], None] 
     yaml = YAML()
     yaml.preserve_quotes = True
     yaml.width = 200
+    yaml.representer.add_representer(type(None), _represent_null)
     _load()  # reports a broken file
     content: Any = yaml.load(FILE)
     datasets: list[str] = []
@@ -92,6 +94,11 @@ def override(assignments: list[str], complete: Callable[[Any, list[str]], None] 
         content["folders"] = YAML().load(f"[{', '.join(listed)}]")
     with atomic(FILE) as temporary:
         yaml.dump(content, temporary)
+
+
+def _represent_null(representer: RoundTripRepresenter, _: None) -> Any:
+    """As this project writes it; ruamel.yaml leaves the place empty."""
+    return representer.represent_scalar("tag:yaml.org,2002:null", "null")
 
 
 def _make(section: CommentedMap, name: str) -> CommentedMap:

@@ -5,7 +5,7 @@ the sha256 of the image's bytes, row by row); ``shards.json``, the shards' check
 says what made the vectors; and ``reference.npy`` [devices, pictures, dimensions], the features of fixed
 pictures (`pets.embeddings.reference`) on each of the metadata's devices.
 
-A joined backbone's folder holds such a folder for each of its parts (`pets.embeddings.joining`).
+A joined backbone's folder holds such a folder for each of its parts (`pets.embeddings.features`).
 
 A vector is computed once for each image's bytes, as long as the recipe (weights, preprocessing, precision
 ...) is the same and the present code gives the fixed pictures the features that are stored. Otherwise every
@@ -27,12 +27,10 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import torch
 
 from pets.core.errors import UserError
 from pets.core.files import atomic, checksum, read_json, remove, replace, write_json
 from pets.dataset import Dataset
-from pets.embeddings.joining import join, stores
 from pets.embeddings.reference import OTHER_DEVICE, SAME_DEVICE, change
 
 KINDS = ("npy", "parquet")  # a shard is complete once it has its index, which is written last
@@ -70,13 +68,6 @@ def read(folder: Path, leave_out: Collection[str] = ()) -> Store:
     return Store(index, metadata, np.load(folder / "reference.npy", allow_pickle=False))
 
 
-def vectors_of(data: Dataset, backbone: str, image_ids: Iterable[str]) -> np.ndarray:
-    """These images' vectors, float32 [n, dimensions], in their order; those of several backbones joined."""
-    names = list(image_ids)
-    blocks = [read(folder).vectors_of(names) for folder in stores(data, backbone).values()]
-    return join([torch.from_numpy(block) for block in blocks]).numpy()
-
-
 def elsewhere(data: Dataset, backbone: str) -> list[Path]:
     """The data set's stores of a backbone: its own, and those as a part of joined ones."""
     found = sorted((data.folder / "embeddings").rglob(f"{backbone}/metadata.json"))
@@ -85,7 +76,7 @@ def elsewhere(data: Dataset, backbone: str) -> list[Path]:
 
 def describe(data: Dataset, backbone: str) -> None:
     """Write a joined backbone's metadata.json, with that of each part; any other has its own already."""
-    each = {part: read_json(folder / "metadata.json") for part, folder in stores(data, backbone).items()}
+    each = {part: read_json(folder / "metadata.json") for part, folder in data.stores(backbone).items()}
     if len(each) > 1:
         content = {
             "backbone": backbone,

@@ -22,9 +22,7 @@ class Picture:
     """
 
     image_id: str
-    path: (
-        str  # with forward slashes: relative to the raw folder, or absolute where pictures are read elsewhere
-    )
+    path: str  # with forward slashes; relative to the raw folder, or absolute
     label: str  # "" where it has none: the catalog has a row for it, and no stage uses it
     species: str | None
     split: str | None

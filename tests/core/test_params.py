@@ -84,6 +84,14 @@ def test_override_keeps_the_comments(file: Path) -> None:
         params.override(["mine.colour=red"])
 
 
+def test_override_changes_only_what_is_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    before = COMMITTED.read_text()
+    Path("params.yaml").write_text(before)
+    params.override(["seed=8"])
+    assert Path("params.yaml").read_text() == before.replace("seed: 7\n\n", "seed: 8\n\n")
+
+
 class TestAddingADataSet:
     @pytest.mark.parametrize(
         "assignments",

@@ -28,6 +28,7 @@ from pets.core.files import write_json
 from pets.core.stage import TIMINGS, run_stage
 from pets.dataset import Dataset
 from pets.embeddings import store
+from pets.embeddings.features import features_of
 from stages import (
     attack,
     code,
@@ -155,8 +156,8 @@ def test_nothing_is_embedded_twice(made: Made) -> None:
 
 def test_joined_vectors_are_the_parts_at_length_one() -> None:
     ids = DATA.splits()["image_id"]
-    blocks = [store.vectors_of(DATA, part, ids) for part in (VIT, LITE)]
-    joined = store.vectors_of(DATA, JOINED, ids)
+    blocks = [features_of(DATA, part, ids).numpy() for part in (VIT, LITE)]
+    joined = features_of(DATA, JOINED, ids)
     assert joined.shape == (32, 192 + 1280)
     expected = [block / np.linalg.norm(block, axis=1, keepdims=True) for block in blocks]
     np.testing.assert_allclose(joined, np.concatenate(expected, 1), atol=1e-6)
@@ -171,7 +172,7 @@ def test_the_classifier_sees_pictures_as_embed_does(backbone: str) -> None:
     classifier = load(DATA, backbone, HEAD, Path("weights"), "cpu", "float32")
     test = DATA.test_images(7)
     files = [DATA.raw / path for path in test["path"]]
-    stored = torch.from_numpy(store.vectors_of(DATA, backbone, test["image_id"]))
+    stored = features_of(DATA, backbone, test["image_id"])
     torch.testing.assert_close(classifier.features_of_files(files), stored, rtol=1e-3, atol=1e-3)
     pictures = [
         torch.from_numpy(np.asarray(Image.open(file)).copy()).permute(2, 0, 1) / 255 for file in files
