@@ -23,6 +23,7 @@ from pets.heads import Examples, Trial, unit
 STEPS = 1000
 LOOK = 5  # steps between two looks at the curvature and at which penalties have converged
 HISTORY = 10  # steps that L-BFGS remembers
+ROWS = 4096  # images of which logits are turned into a gradient at a time
 TOLERANCE = 1e-6  # of the loss, by the quadratic model of L-BFGS
 
 
@@ -74,9 +75,9 @@ def solve(
     ``features`` [n, dimensions], ``labels`` int64 [n]. The loss is within about 1e-5 of its minimum; where
     1000 steps are too few for that, a printed line says so.
     """
-    centre = features.double().mean(0)
-    rotated, axes = _rotate(features.double() - centre)
-    problem = _Problem(rotated.float(), functional.one_hot(labels, classes).float(), penalties)
+    centre = sum(rows.double().sum(0) for rows in features.split(ROWS)) / len(features)
+    rotated, axes = _rotate(features, centre)
+    problem = _Problem(rotated, functional.one_hot(labels, classes).float(), penalties)
     solution = problem.minimize().double().view(len(penalties), -1, classes)
     weights = axes @ solution[:, :-1]
     return weights.float(), (solution[:, -1] - centre @ weights).float()
@@ -85,15 +86,16 @@ def solve(
 class _Problem:
     """The losses of some penalties, which share ``x`` [n, r + 1], its last column ones for the bias.
 
-    Weights, gradients and curvatures are [penalties, (r + 1) * classes]; logits and their like are
-    [n, penalties, classes], so that one matrix product serves all penalties.
+    Weights, gradients and curvatures are [penalties, (r + 1) * classes]; logits are [n, penalties, classes],
+    so that one matrix product serves all penalties. What is made of the logits is made of some rows at a
+    time, which stay in the processor's cache.
     """
 
     def __init__(self, x: torch.Tensor, truth: torch.Tensor, penalties: list[float]) -> None:
-        """``x`` [n, r], and the one-hot ``truth`` [n, classes]."""
-        self.x = functional.pad(x, (0, 1), value=1.0)
-        self.squares = self.x.square() / len(x)
+        """``x`` [n, r + 1], and the one-hot ``truth`` [n, classes]."""
+        self.x = x
         self.truth = truth.unsqueeze(1)
+        self.rows = [slice(start, start + ROWS) for start in range(0, len(x), ROWS)]
         penalty = x.new_tensor(penalties).view(-1, 1, 1).repeat(1, self.x.shape[1], truth.shape[1])
         penalty[:, -1] = 0  # the bias is free
         self.penalty = penalty.flatten(1)
@@ -104,24 +106,40 @@ class _Problem:
         columns = weights.view(count, -1, classes).transpose(0, 1).reshape(-1, count * classes)
         return (self.x @ columns).view(-1, count, classes)
 
-    def gathered(self, factors: torch.Tensor, values: torch.Tensor) -> torch.Tensor:
-        """``factors`` [n, r + 1] transposed, times ``values`` [n, penalties, classes]."""
-        _, count, classes = values.shape
-        return (factors.T @ values.flatten(1)).view(-1, count, classes).transpose(0, 1).reshape(count, -1)
+    def evaluate(
+        self, weights: torch.Tensor, logits: torch.Tensor, change: torch.Tensor, length: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Each penalty's loss [penalties, 1] and gradient; the logits are ``logits + length * change``."""
+        fit, gradient = torch.zeros_like(weights[:, 0]), self._zeros(weights)
+        for rows in self.rows:
+            log_probabilities = (logits[rows] + length * change[rows]).log_softmax(2)
+            fit += (log_probabilities * self.truth[rows]).sum((0, 2)) / len(self.x)
+            residual = (log_probabilities.exp_() - self.truth[rows]) / len(self.x)
+            gradient.addmm_(self.x[rows].T, residual.flatten(1))
+        loss = _dot(self.penalty * weights, weights) / 2 - fit.view(-1, 1)
+        return loss, self._by_penalty(gradient, len(weights)) + self.penalty * weights
 
-    def loss(self, weights: torch.Tensor, log_probabilities: torch.Tensor) -> torch.Tensor:
-        """Of each penalty [penalties, 1]."""
-        fit = (log_probabilities * self.truth).sum((0, 2)) / len(self.x)
-        return _dot(self.penalty * weights, weights) / 2 - fit.view(-1, 1)
-
-    def gradient(self, weights: torch.Tensor, probabilities: torch.Tensor) -> torch.Tensor:
-        residual = (probabilities - self.truth) / len(self.x)
-        return self.gathered(self.x, residual) + self.penalty * weights
-
-    def curvature(self, probabilities: torch.Tensor) -> torch.Tensor:
+    def curvature(self, logits: torch.Tensor) -> torch.Tensor:
         """The Hessian's diagonal."""
-        diagonal = self.gathered(self.squares, probabilities * (1 - probabilities)) + self.penalty
+        diagonal = self._zeros(self.penalty)
+        for rows in self.rows:
+            probabilities = logits[rows].log_softmax(2).exp_()
+            variance = probabilities * (1 - probabilities)
+            diagonal.addmm_((self.x[rows].square() / len(self.x)).T, variance.flatten(1))
+        diagonal = self._by_penalty(diagonal, len(self.penalty)) + self.penalty
         return diagonal + 1e-6 * (self.penalty == 0)  # of a bias: a class may be certain everywhere
+
+    def bound(self) -> torch.Tensor:
+        """Böhning's bound of the Hessian's diagonal."""
+        squares = torch.stack([self.x[rows].square().sum(0) for rows in self.rows]).sum(0) / len(self.x)
+        return squares.repeat_interleave(self.truth.shape[2]) / 2 + self.penalty
+
+    def _zeros(self, weights: torch.Tensor) -> torch.Tensor:
+        return weights.new_zeros(self.x.shape[1], len(weights) * self.truth.shape[2])
+
+    def _by_penalty(self, sums: torch.Tensor, count: int) -> torch.Tensor:
+        """Sums [r + 1, penalties * classes] in the order of the weights."""
+        return sums.view(len(sums), count, -1).transpose(0, 1).reshape(count, -1)
 
     def minimize(self) -> torch.Tensor:
         """The weights, by L-BFGS from zero."""
@@ -129,38 +147,34 @@ class _Problem:
         left = torch.arange(len(found), device=found.device)  # penalties that have not converged
         weights = found.clone()
         logits = self.times(weights)
-        log_probabilities = logits.log_softmax(2)
-        loss = self.loss(weights, log_probabilities)
-        gradient = self.gradient(weights, log_probabilities.exp())
-        bound = self.squares.sum(0).repeat_interleave(self.truth.shape[2]) / 2  # Böhning's
-        memory = _Memory(bound + self.penalty)
+        loss, gradient = self.evaluate(weights, logits, logits, torch.zeros_like(weights[:, :1]))
+        memory = _Memory(self.bound())
         for step in range(1, STEPS + 1):
             direction = memory.direction(gradient)
             slope = _dot(direction, gradient)
             change = self.times(direction)
             length = torch.ones_like(loss)
             for _ in range(30):
-                log_probabilities = (logits + length * change).log_softmax(2)
-                new_loss = self.loss(weights + length * direction, log_probabilities)
+                moved = weights + length * direction
+                new_loss, new_gradient = self.evaluate(moved, logits, change, length)
                 # Armijo's condition; the last term is what rounding does to a float32.
                 fails = new_loss > loss + 1e-4 * length * slope + 1e-6 * loss.abs()
                 if not fails.any():
                     break
                 length = torch.where(fails, length / 2, length)
-            probabilities = log_probabilities.exp()
-            logits, loss, weights = logits + length * change, new_loss, weights + length * direction
-            before, gradient = gradient, self.gradient(weights, probabilities)
-            memory.add(length * direction, gradient - before)
+            memory.add(length * direction, new_gradient - gradient)
+            logits.addcmul_(length, change)
+            weights, loss, gradient = moved, new_loss, new_gradient
             if step % LOOK:
                 continue
             going = (-slope > 2 * TOLERANCE).view(-1)
             found[left] = weights
             if not going.any():
                 return found
-            left, self.penalty = left[going], self.penalty[going]
-            weights, gradient, loss = weights[going], gradient[going], loss[going]
-            logits = logits[:, going]
-            memory.keep(going, self.curvature(probabilities[:, going]))
+            if not going.all():
+                left, self.penalty, logits = left[going], self.penalty[going], logits[:, going]
+                weights, gradient, loss = weights[going], gradient[going], loss[going]
+            memory.keep(going, self.curvature(logits))
         print("linear: not converged for the smallest penalties; larger ones converge sooner")
         return found
 
@@ -204,15 +218,24 @@ def _dot(one: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
     return torch.bmm(one.unsqueeze(1), other.unsqueeze(2)).view(-1, 1)
 
 
-def _rotate(centred: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Principal axes [dimensions, r] and the data on them [n, r], by the smaller of the two Gram matrices."""
-    images, dimensions = centred.shape
+def _rotate(features: torch.Tensor, centre: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """The centred features on their principal axes and a column of ones, float32 [n, r + 1], and these axes.
+
+    The axes are float64 [dimensions, r], by the smaller of the two Gram matrices.
+    """
+    images, dimensions = features.shape
     if dimensions <= images:
-        values, axes = torch.linalg.eigh(centred.T @ centred)
+        centred = (rows.double() - centre for rows in features.split(ROWS))
+        values, axes = torch.linalg.eigh(sum(rows.T @ rows for rows in centred))
         axes = axes[:, values > values[-1] * 1e-12]
-        return centred @ axes, axes
-    values, vectors = torch.linalg.eigh(centred @ centred.T)
+        centred = (rows.double() - centre for rows in features.split(ROWS))
+        return torch.cat([_with_ones((rows @ axes).float()) for rows in centred]), axes
+    rows = features.double() - centre
+    values, vectors = torch.linalg.eigh(rows @ rows.T)
     kept = values > values[-1] * 1e-12
     lengths = values[kept].sqrt()
-    rotated = vectors[:, kept] * lengths
-    return rotated, centred.T @ (vectors[:, kept] / lengths)
+    return _with_ones((vectors[:, kept] * lengths).float()), rows.T @ (vectors[:, kept] / lengths)
+
+
+def _with_ones(x: torch.Tensor) -> torch.Tensor:
+    return functional.pad(x, (0, 1), value=1.0)
