@@ -8,6 +8,7 @@ data/<data set>/
   embeddings/<backbone>  see `pets.embeddings.store`; the name of a backbone of timm is a folder and one in it
 models/<data set>/<backbone>/<head>
 evaluations/<data set>/<backbone>/<head>
+curves/<data set>/<backbone>/<head>.csv
 """
 
 import hashlib
@@ -57,6 +58,10 @@ class Dataset:
     def evaluation(self, backbone: str, head: str) -> Path:
         """The folder of a head's evaluation."""
         return Path("evaluations", self.name, backbone, head)
+
+    def curve(self, backbone: str, head: str) -> Path:
+        """The table of a head's learning curve."""
+        return Path("curves", self.name, backbone, f"{head}.csv")
 
     def origin(self) -> dict[str, Any]:
         """source, label_name, synthetic, from_imagenet and archives: what `download` noted."""

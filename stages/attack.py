@@ -27,7 +27,7 @@ def main(dataset: str, backbone: str, head: str) -> None:
     weights = params.read("embed.weights", Path)
     device: Device = params.read("embed.device", Device)  # type: ignore[arg-type]
     data = Dataset(dataset)
-    classifier = load(data, backbone, head, weights, device)
+    classifier = load(data.model(backbone, head), weights, device)
     test = data.test_images(seed)
     features = features_of(data, backbone, test["image_id"])
     probabilities = classifier.head.probabilities(features).numpy()

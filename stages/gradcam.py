@@ -29,7 +29,7 @@ def main(dataset: str, backbone: str, head: str) -> None:
     weights = params.read("embed.weights", Path)
     device: Device = params.read("embed.device", Device)  # type: ignore[arg-type]
     data = Dataset(dataset)
-    classifier = load(data, backbone, head, weights, device)
+    classifier = load(data.model(backbone, head), weights, device)
     predictions = pd.read_parquet(data.evaluation(backbone, head) / "predictions.parquet")
     mistakes = most_confident_mistakes(predictions, settings.mistakes)
     mistakes = mistakes.merge(data.catalog("image_id", "path"), on="image_id")

@@ -44,7 +44,7 @@ def main(dataset: str, backbone: str, head: str) -> None:
     weights = params.read("embed.weights", Path)
     device: Device = params.read("embed.device", Device)  # type: ignore[arg-type]
     data = Dataset(dataset)
-    classifier = load(data, backbone, head, weights, device, "float32")
+    classifier = load(data.model(backbone, head), weights, device, "float32")
     places = targets(data.splits(), classifier.classes, settings.breeds, dataset)
     surrogate = classifier.head.surrogate()
 

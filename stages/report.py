@@ -13,6 +13,7 @@ from pets.core.params import Run
 from pets.core.stage import TIMINGS, run_stage
 from pets.report import page, runs, summary
 from pets.report.attacks import read_attacks, read_transfers
+from pets.report.curves import read_curves
 from pets.report.evaluation import read_all
 from pets.report.galleries import read_galleries
 
@@ -26,8 +27,9 @@ def main() -> None:
     evaluations = read_all(Path("evaluations"), combinations)
     transfers = read_transfers(Path("transfers"), combinations)
     attacks = read_attacks(Path("attacks"), combinations, transfers)
+    curves = read_curves(Path("curves"), combinations)
     galleries = read_galleries(Path(), evaluations)
-    html, page_id = page.render(evaluations, attacks, transfers, galleries)
+    html, page_id = page.render(evaluations, curves, attacks, transfers, galleries)
     write_text(REPORTS / "index.html", html)
     write_text(REPORTS / "summary.md", summary.render(evaluations, attacks))
     runs.record(REPORTS / "run.js", page_id, TIMINGS)

@@ -1,17 +1,14 @@
 """Fit one head on cached features: hyperparameters and calibration by validation, then fit on all of it."""
 
-import pandas as pd
-import torch
-
 from pets import heads
+from pets.classifier.examples import classes_of, examples_of
 from pets.classifier.training import train
 from pets.core import params
 from pets.core.files import atomic
 from pets.core.stage import run_stage
-from pets.dataset import Dataset
-from pets.embeddings.features import features_of
+from pets.dataset import Dataset, species_of
+from pets.embeddings import store
 from pets.engines.device import Device, resolve_device
-from pets.heads import Examples
 
 
 def main(dataset: str, backbone: str, head: str) -> None:
@@ -20,19 +17,21 @@ def main(dataset: str, backbone: str, head: str) -> None:
     seed = params.read("seed", int)
     device = resolve_device(params.read("embed.device", Device))  # type: ignore[arg-type]
     data = Dataset(dataset)
-    splits = data.splits()
-    classes = sorted(splits["label"].unique())
-
-    def examples(split: str) -> Examples:
-        rows = splits[splits["split"] == split]
-        labels = pd.Categorical(rows["label"], categories=classes).codes
-        features = features_of(data, backbone, rows["image_id"])
-        return Examples(features.to(device), torch.tensor(labels, dtype=torch.int64, device=device))
-
-    fitted, chosen, curve = train(head, examples("train"), examples("val"), classes, settings, seed)
+    training, validation = (examples_of(data, backbone, split, device) for split in ("train", "val"))
+    fitted, chosen, curve = train(head, training, validation, classes_of(data), settings, seed)
+    origin = data.origin()
     with atomic(data.model(backbone, head)) as folder:
         folder.mkdir()
-        fitted.save(folder, chosen=chosen, settings=settings.model_dump(mode="json"), seed=seed)
+        fitted.save(
+            folder,
+            chosen=chosen,
+            settings=settings.model_dump(mode="json"),
+            seed=seed,
+            label_name=origin["label_name"],
+            synthetic=origin["synthetic"],
+            species=species_of(data.splits(), fitted.classes).to_dict(),
+            embeddings=store.recipes(data, backbone),
+        )
         curve.to_csv(folder / "validation.csv", index=False, lineterminator="\n")
 
 

@@ -28,7 +28,7 @@ def main(dataset: str, backbone: str, head: str) -> None:
     weights = params.read("embed.weights", Path)
     device: Device = params.read("embed.device", Device)  # type: ignore[arg-type]
     data, transfers = Dataset(dataset), Path("transfers", dataset, head)
-    classifier = load(data, backbone, head, weights, device)
+    classifier = load(data.model(backbone, head), weights, device)
     folders = {name: transfers / "pictures" / name for name in backbones}
     stems = sorted(file.stem for file in folders[backbones[0]].glob("*.png"))
     test = data.splits().merge(data.catalog("image_id", "path"), on="image_id")

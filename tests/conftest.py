@@ -174,6 +174,7 @@ def finished(
             f"run.heads=[{', '.join(HEADS)}]",
             "datasets.sample.per_breed=6",
             "datasets.sample.size=96",
+            "embed.views=1",  # the photographs of tests/real are embedded and attacked in two
             "evaluate.bootstrap=100",
         )
         workspace.run("dvc", "repro")

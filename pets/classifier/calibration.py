@@ -17,7 +17,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from scipy.optimize import minimize
 from torch.nn import functional
 
 # The prior's scale. Over 200 draws of 2 to 6 breeds with 10 to 30 photographs each, scales from 0.3 to 1
@@ -54,6 +53,8 @@ def calibrate(logits: torch.Tensor, labels: torch.Tensor, counts: np.ndarray) ->
 
     ``logits`` [n, classes]; ``counts`` [classes] are the training images of each class.
     """
+    from scipy.optimize import minimize  # takes half a second, and only `train` calibrates
+
     logits, labels = logits.double().cpu(), labels.cpu()
     log_prior = np.log(counts / counts.sum())
 

@@ -12,7 +12,6 @@ from torch.nn import functional
 from pets.backbones.build import build
 from pets.classifier.fitted_head import FittedHead, load_head
 from pets.core.files import read_json
-from pets.dataset import Dataset
 from pets.embeddings.joining import join
 from pets.engines.choice import ENGINES
 from pets.engines.device import Device
@@ -147,19 +146,16 @@ class Classifier:
             return self.probabilities_of_files(files)
 
 
-def load(
-    dataset: Dataset, backbone: str, head: str, weights: Path, device: Device, gradients: str | None = None
-) -> Classifier:
-    """The trained classifier, with the precision, views and dtype of the data set's embeddings.
+def load(model: Path, weights: Path, device: Device, gradients: str | None = None) -> Classifier:
+    """The classifier in a model's folder, with the precision, views and dtype that its head was fitted on.
 
     ``gradients`` is the precision of ``features`` where it isn't to be that of the embeddings.
     """
     extractors = []
-    for part, folder in dataset.stores(backbone).items():
-        metadata = read_json(folder / "metadata.json")
+    for part, recipe in read_json(model / "head.json")["embeddings"].items():
         network = build(part, weights)
         # Before the engine takes the network, since it changes the modules.
-        features = differentiable(network, device, gradients or metadata["precision"])
-        engine = ENGINES[metadata["engine"]](network, device, metadata["precision"])
-        extractors.append(Extractor(features, engine, metadata["views"], metadata["dtype"]))
-    return Classifier(load_head(dataset.model(backbone, head)), extractors)
+        features = differentiable(network, device, gradients or recipe["precision"])
+        engine = ENGINES[recipe["engine"]](network, device, recipe["precision"])
+        extractors.append(Extractor(features, engine, recipe["views"], recipe["dtype"]))
+    return Classifier(load_head(model), extractors)

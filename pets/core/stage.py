@@ -10,7 +10,8 @@ import os
 import resource
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from pets.core.errors import TemporaryError, UserError
@@ -35,22 +36,8 @@ def run_stage(main: Callable[..., None]) -> None:
         parser.add_argument(name)
     arguments = vars(parser.parse_args())
     started = time.monotonic()
-    try:
+    with errors_reported(stage):
         main(**arguments)
-    except UserError as error:
-        print(f"{stage}: {error}{_earlier_outputs()}", file=sys.stderr)
-        sys.exit(os.EX_TEMPFAIL if isinstance(error, TemporaryError) else 1)
-    except KeyboardInterrupt:
-        sys.exit(f"{stage}: stopped{_earlier_outputs() or '; earlier outputs are untouched'}")
-    except Exception as error:
-        if isinstance(error, OSError) and error.errno in FULL:
-            where = error.filename or Path.cwd()
-            sys.exit(
-                f"{stage}: the disk is full at {where}; free some space and run again.{_earlier_outputs()}"
-            )
-        if hint := _earlier_outputs():
-            error.add_note(hint.strip())  # Python prints it below the traceback
-        raise
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)
     name = "@".join([stage, *(["-".join(arguments.values())] if arguments else [])])
     write_json(
@@ -62,6 +49,27 @@ def run_stage(main: Callable[..., None]) -> None:
             "peak_mib": round(peak),
         },
     )
+
+
+@contextmanager
+def errors_reported(command: str) -> Iterator[None]:
+    """Exit with one line for what the user can fix, and for Ctrl-C; a defect keeps its traceback."""
+    try:
+        yield
+    except UserError as error:
+        print(f"{command}: {error}{_earlier_outputs()}", file=sys.stderr)
+        sys.exit(os.EX_TEMPFAIL if isinstance(error, TemporaryError) else 1)
+    except KeyboardInterrupt:
+        sys.exit(f"{command}: stopped{_earlier_outputs() or '; earlier outputs are untouched'}")
+    except Exception as error:
+        if isinstance(error, OSError) and error.errno in FULL:
+            where = error.filename or Path.cwd()
+            sys.exit(
+                f"{command}: the disk is full at {where}; free some space and run again.{_earlier_outputs()}"
+            )
+        if hint := _earlier_outputs():
+            error.add_note(hint.strip())  # Python prints it below the traceback
+        raise
 
 
 def _earlier_outputs() -> str:

@@ -34,6 +34,7 @@ from pets.dataset import Dataset
 from pets.embeddings.reference import OTHER_DEVICE, SAME_DEVICE, change
 
 KINDS = ("npy", "parquet")  # a shard is complete once it has its index, which is written last
+OF_IMAGES = ("images", "devices")  # what metadata.json says besides the recipe
 COLUMNS = ["image_id", "sha256", "folder", "shard", "row"]
 ROWS = 512  # a shard's images, at most in the mean: this much is computed again after a kill
 
@@ -72,6 +73,15 @@ def elsewhere(data: Dataset, backbone: str) -> list[Path]:
     """The data set's stores of a backbone: its own, and those as a part of joined ones."""
     found = sorted((data.folder / "embeddings").rglob(f"{backbone}/metadata.json"))
     return [each.parent for each in found]
+
+
+def recipes(data: Dataset, backbone: str) -> dict[str, dict[str, Any]]:
+    """The recipe of each part's vectors, by the part's name; see `update`."""
+    found = {}
+    for part, folder in data.stores(backbone).items():
+        metadata = read_json(folder / "metadata.json")
+        found[part] = {key: value for key, value in metadata.items() if key not in OF_IMAGES}
+    return found
 
 
 def describe(data: Dataset, backbone: str) -> None:

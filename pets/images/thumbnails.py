@@ -10,10 +10,10 @@ SIDE = 192  # the longest, pixels
 QUALITY = 85  # of JPEG
 
 
-def thumbnail(data: bytes) -> bytes:
-    """A JPEG of at most 192 pixels a side, from an image file's bytes."""
+def thumbnail(data: bytes, side: int = SIDE) -> bytes:
+    """A JPEG of at most ``side`` pixels a side, from an image file's bytes."""
     image = Image.fromarray(decode(data).pixels)
-    image.thumbnail((SIDE, SIDE), Image.Resampling.LANCZOS)
+    image.thumbnail((side, side), Image.Resampling.LANCZOS)
     file = io.BytesIO()
     image.save(file, "JPEG", quality=QUALITY)
     return file.getvalue()

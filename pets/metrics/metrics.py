@@ -6,7 +6,6 @@ sample is another row of counts, so that a thousand samples are a few matrix pro
 
 import numpy as np
 import pandas as pd
-from scipy.stats import binomtest
 
 BINS = 15  # of confidence, for the calibration error
 MIN_PROBABILITY = 1e-12  # below it, the log-likelihood of a label with probability zero would be infinite
@@ -86,6 +85,8 @@ def wilson(hits: np.ndarray, n: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
     Brown, Cai and DasGupta recommend it for small n (Interval estimation for a binomial proportion, 2001).
     """
+    from scipy.stats import binomtest  # takes a second, and not every user of this module needs it
+
     intervals = [binomtest(*each).proportion_ci(method="wilson") for each in zip(hits, n, strict=True)]
     return np.array([each.low for each in intervals]), np.array([each.high for each in intervals])
 

@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 from markupsafe import Markup, escape
 
+from pets.report.curves import Curves
 from pets.report.evaluation import display_name
 
 
@@ -96,6 +97,18 @@ def bar_track(value: float, interval: Sequence[float]) -> Markup:
     if np.isnan(value):
         return track(WHOLE)
     return track(WHOLE, _span("bar", 0, value, WHOLE, y="22%", height="56%"), _whisker(interval, WHOLE))
+
+
+def against_chance(value: float, interval: Sequence[float], chance: float) -> Markup:
+    """A dot with its interval on the axis from 0 to 1, and a dashed line at ``chance``."""
+    at = WHOLE.at(chance)
+    line = tag("line", class_="chance", x1=at, x2=at, y1=0, y2="100%")
+    return track(
+        WHOLE,
+        line,
+        _whisker(interval, WHOLE),
+        tag("circle", class_="dot", cx=WHOLE.at(value), cy="50%", r=5.5),
+    )
 
 
 def _whisker(interval: Sequence[float], axis: Axis) -> Markup:
@@ -292,6 +305,44 @@ def robustness(table: pd.DataFrame) -> Markup:
     below = "Epsilon, L∞, in 255ths of the pixels’ range"
     marks.append(tag("text", below, class_="side", x=plot.x(0.5), y=334, text_anchor="middle"))
     return _chart(marks, height=344, alt=f"Robust accuracy. {'; '.join(lines)}.")
+
+
+def learning_curves(curves: Curves) -> Markup:
+    """Top-1 over the number of training images of each class, on a logarithmic scale, a line for each head.
+
+    The lines at the dots reach from the lowest to the highest draw.
+    """
+    sizes = sorted({size for table in curves.heads.values() for size in table["images_per_class"]})
+    span = np.log(max(sizes[-1], 2.0))
+    values = [table[["lowest", "highest"]].to_numpy(float) for table in curves.heads.values()]
+    ticks = axis_around([(float(each.min()), float(each.max())) for each in values])
+    plot = _Plot(top=12, height=280, low=ticks.low, high=ticks.high)
+    marks = plot.frame(ticks.ticks)
+    if (baseline := curves.without_training) is not None:
+        marks.append(plot.line("diagonal", (0, baseline), (1, baseline)))
+    lines = []
+    for number, (head, table) in enumerate(curves.heads.items()):
+        places = 0.04 + 0.92 * np.log(table["images_per_class"].to_numpy(float)) / span
+        columns = table[["images_per_class", "top1", "lowest", "highest"]]
+        line = [plot.path(places, table["top1"].to_numpy(float))]
+        points = []
+        for place, (size, mean, lowest, highest) in zip(places, columns.to_numpy(float), strict=True):
+            title = f"{head}, {_short(size)} images of each class: {100 * mean:.1f}%"
+            if lowest < highest:
+                title += f" ({100 * lowest:.1f} to {100 * highest:.1f}%)"
+                line.append(plot.line("whisker", (place, lowest), (place, highest)))
+            line.append(plot.dot((place, mean), 4.5, title))
+            points.append(f"{100 * mean:.1f}% at {_short(size)}")
+        marks.append(tag("g", *line, class_=f"head-{number % 4}"))
+        lines.append(f"{head}: {', '.join(points)}")
+    for size in sizes:
+        x = plot.x(0.04 + 0.92 * float(np.log(size)) / span)
+        text = "all" if size == sizes[-1] else _short(size)
+        marks.append(tag("text", text, x=x, y=plot.top + plot.height + 18, text_anchor="middle"))
+    marks.append(_side_title("Top-1", plot.y((plot.low + plot.high) / 2)))
+    below = "Training images of each class"
+    marks.append(tag("text", below, class_="side", x=plot.x(0.5), y=334, text_anchor="middle"))
+    return _chart(marks, height=344, alt=f"Learning curves. {'; '.join(lines)}.")
 
 
 @dataclass(frozen=True)

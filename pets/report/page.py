@@ -15,6 +15,7 @@ from markupsafe import Markup
 from pets.galleries.figures import percent
 from pets.report import charts
 from pets.report.attacks import Attack
+from pets.report.curves import Curves
 from pets.report.evaluation import (
     MEAN_PER_CLASS,
     TOP1,
@@ -60,6 +61,17 @@ class DataSet:
         """The combination with the best validation score."""
         return chosen_on_validation(self.evaluations)
 
+    @property
+    def chance(self) -> float:
+        """Top-1 of predicting the test images' most frequent class for all of them."""
+        return float(self.chosen.predictions["label"].value_counts(normalize=True).iloc[0])
+
+    @property
+    def mistakes(self) -> pd.DataFrame:
+        """The chosen combination's wrong predictions."""
+        predictions = self.chosen.predictions
+        return predictions[~predictions["correct"]]
+
 
 @dataclass(frozen=True)
 class Forest:
@@ -77,27 +89,31 @@ class Forest:
 
 def render(
     evaluations: Sequence[Evaluation],
+    curves: Mapping[str, list[Curves]],
     attacks: Mapping[str, Attack],
     transfers: Mapping[tuple[str, str], pd.DataFrame],
     galleries: Galleries,
 ) -> tuple[str, str]:
     """The page as HTML and its id, the sha256 of the page without it: the same results give the same bytes.
 
-    ``attacks`` by ``dataset/backbone/head``, ``transfers`` by (dataset, head).
+    ``curves`` by data set, ``attacks`` by ``dataset/backbone/head``, ``transfers`` by (dataset, head).
     """
     datasets = [DataSet(name, list(each)) for name, each in groupby(evaluations, lambda each: each.dataset)]
     filters = {"readable": display_name, "plural": plural, "thousands": "{:,}".format, "written": _written}
     html = render_page(
         Path(__file__).parent,
         filters,
+        against_chance=charts.against_chance,
         attacks=attacks,
         axis_track=charts.axis_track,
         backbones=distinct([each.provenance["backbone"] for each in evaluations]),
         bar_track=charts.bar_track,
         confusion=_confusion,
+        curves=curves,
         datasets=datasets,
         forests=_forests,
         galleries=galleries,
+        learning_curves=charts.learning_curves,
         main_result=main_result,
         params=distinct([each.provenance["params"] for each in evaluations]),
         per_class=_per_class,

@@ -37,7 +37,7 @@ def folder(reported: Callable[[str], Workspace]) -> Iterator[Path]:
 
 @pytest.fixture(scope="module")
 def classifier(folder: Path) -> Classifier:
-    return load(Dataset(DATASET), BACKBONE, "linear", ROOT / "weights", "cpu")
+    return load(Dataset(DATASET).model(BACKBONE, "linear"), ROOT / "weights", "cpu")
 
 
 @pytest.fixture(scope="module")

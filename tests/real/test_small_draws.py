@@ -89,7 +89,7 @@ def test_calibration_on_few_images_is_seldom_worse_than_none(
 
 def test_pgd_finds_what_the_reference_finds(catalog: pd.DataFrame) -> None:
     """The attack's loss has a slope though a head that separates its few images is certain of most."""
-    classifier = load(Dataset(DATASET), BACKBONE, "linear", ROOT / "weights", "cpu")
+    classifier = load(Dataset(DATASET).model(BACKBONE, "linear"), ROOT / "weights", "cpu")
     attackers = robustness.attackers(steps=10, reference_steps=10, restarts=0, seed=SEED)
     for seed in range(ATTACKED):
         small = draw(catalog, seed)

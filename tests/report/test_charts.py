@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pets.report import charts
+from pets.report.curves import Curves
 
 NASTY = '<script>alert("1")</script> & "more"'
 UNIT = st.floats(0, 1)
@@ -28,6 +29,30 @@ def test_robustness_shows_both_attacks_and_the_effect_of_saving() -> None:
     assert "APGD, epsilon 0.5/255: 40.0% robust" in svg
     assert "saved with 8 bits, epsilon 0.5/255: 80.0% robust" in svg
     assert svg.count("whisker") == 2
+
+
+@pytest.mark.parametrize(("head", "dashed"), [("prototype", True), ("linear", False)])
+def test_learning_curves_end_at_all_images_and_show_what_needs_no_training(head: str, dashed: bool) -> None:
+    sizes = [1.0, 10.0, 79.5]
+    table = pd.DataFrame(
+        {
+            "images_per_class": sizes,
+            "top1": [0.5, 0.7, 0.8],
+            "lowest": [0.4, 0.6, 0.8],
+            "highest": [0.6, 0.7, 0.8],
+        }
+    )
+    svg = parsed(charts.learning_curves(Curves("resnet18", {head: table})))
+    texts = [text.text for text in svg.iter("text")]
+    assert texts[-5:-2] == ["1", "10", "all"]
+    dots = [(float(dot.attrib["cx"]), float(dot.attrib["cy"])) for dot in svg.iter("circle")]
+    (x1, y1), (x10, y10), (x_all, _) = dots
+    assert (x10 - x1) / (x_all - x1) == pytest.approx(np.log(10) / np.log(79.5), abs=1e-3)
+    assert y1 > y10
+    whiskers = [each for each in svg.iter("line") if each.get("class") == "whisker"]
+    assert len(whiskers) == 2  # none where all draws are the same
+    baselines = [float(each.attrib["y1"]) for each in svg.iter("line") if each.get("class") == "diagonal"]
+    assert baselines == ([pytest.approx(y1, abs=0.01)] if dashed else [])
 
 
 def test_a_tag_escapes_text_and_attributes() -> None:

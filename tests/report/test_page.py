@@ -26,6 +26,7 @@ from tests.report.generated import (
     probabilities,
     provenance,
     write_attack,
+    write_curve,
     write_evaluation,
     write_transfer,
 )
@@ -60,6 +61,7 @@ def make_run(root: Path, datasets: dict[str, dict[str, str]], **other: Any) -> N
                     provenance(dataset, backbone, head, species, len(truth), **other),
                 )
                 write_attack(root / "attacks" / dataset / backbone / head, list(species), ids)
+                write_curve(root / "curves" / dataset / backbone / f"{head}.csv", 0.6 + i / 10 - j / 20)
         for head in HEADS:
             write_transfer(root / "transfers" / dataset / head, BACKBONES)
 
@@ -457,6 +459,30 @@ def test_the_table_shows_the_numbers_of_scores_json(page: Page, site: Path) -> N
                 assert float(str(cell.get_attribute("data-value"))) == value
                 shown = cell.locator(".value").inner_text().split()[0]
                 assert shown == (f"{value:.3f}" if key == "nll" else f"{100 * value:.1f}")
+
+
+def test_the_data_sets_are_compared_with_chance_and_each_has_its_learning_curves(
+    page: Page, site: Path
+) -> None:
+    rows = page.locator(".carries tbody tr:not(.axis)").all()
+    for row, dataset, chance in zip(rows, ("pets", "sample"), (1 / 11, 1 / 10), strict=True):
+        predictions = pd.read_parquet(
+            site / f"evaluations/{dataset}/efficientnet_lite0/linear/predictions.parquet"
+        )
+        cells = row.locator("td").all_inner_texts()
+        wrong = predictions[~predictions["correct"]]
+        assert cells[0] == str(round(1 / chance))
+        assert cells[2] == str(len(predictions))
+        assert cells[4] == f"{100 * predictions['correct'].mean():.1f}"
+        assert cells[5] == f"{100 * wrong['probability'].mean():.1f}%"
+        pairs = wrong.groupby(["label", "predicted"]).size()
+        assert cells[6].endswith(f": {pairs.max()} of {len(wrong)}")
+        at = float(str(row.locator(".chance").get_attribute("x1")).removesuffix("%"))
+        assert at == pytest.approx(100 * chance, abs=0.01)
+    assert page.locator("figure.learning").count() == 2 * len(BACKBONES)
+    titles = page.locator("figure.learning").first.locator(".dot title").all_text_contents()
+    assert "linear, 7.5 images of each class: 60.0%" in titles
+    assert "knn, 1 images of each class: 32.2% (31.2 to 33.2%)" in titles
 
 
 def test_a_click_on_a_heading_sorts_best_first_and_a_second_reverses(page: Page) -> None:

@@ -32,6 +32,7 @@ from pets.embeddings.features import features_of
 from stages import (
     attack,
     code,
+    curve,
     embed,
     evaluate,
     features,
@@ -116,6 +117,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
             ideal.main(backbone)
             train.main(DATA.name, backbone, HEAD)
             evaluate.main(DATA.name, backbone, HEAD)
+            curve.main(DATA.name, backbone, HEAD)
             attack.main(DATA.name, backbone, HEAD)
             ideal_breeds.main(DATA.name, backbone, HEAD)
             features.main(DATA.name, backbone)
@@ -169,7 +171,7 @@ def test_joined_vectors_are_the_parts_at_length_one() -> None:
 
 @pytest.mark.parametrize("backbone", [JOINED, VIT])
 def test_the_classifier_sees_pictures_as_embed_does(backbone: str) -> None:
-    classifier = load(DATA, backbone, HEAD, Path("weights"), "cpu", "float32")
+    classifier = load(DATA.model(backbone, HEAD), Path("weights"), "cpu", "float32")
     test = DATA.test_images(7)
     files = [DATA.raw / path for path in test["path"]]
     stored = features_of(DATA, backbone, test["image_id"])

@@ -29,8 +29,10 @@ def damaged(workspace: Workspace) -> list[str]:
 
 def linked(workspace: Workspace) -> set[Path]:
     """The outputs' files that are hard links."""
-    folders = ("code", "data", "models", "evaluations", "attacks", "transfers", "ideals", "features")
-    files = [each for folder in folders for each in (workspace.path / folder).rglob("*") if each.is_file()]
+    folders = "attacks code curves data evaluations features ideals models transfers"
+    files = [
+        each for folder in folders.split() for each in (workspace.path / folder).rglob("*") if each.is_file()
+    ]
     return {each for each in files if each.stat().st_nlink > 1}
 
 

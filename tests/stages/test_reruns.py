@@ -14,7 +14,7 @@ import pytest
 
 from tests.conftest import BACKBONE, HEADS, Workspace, md5, pack, stages_run
 
-OF_A_HEAD = ("train", "evaluate", "attack", "ideal_breeds", "transfer", "gradcam")
+OF_A_HEAD = ("train", "curve", "evaluate", "attack", "ideal_breeds", "transfer", "gradcam")
 
 
 def changed(workspace: Workspace) -> set[str]:
@@ -138,7 +138,7 @@ class TestStaleFeatures:
     def test_a_changed_pixel_path_computes_every_vector_again(self, sample: Workspace) -> None:
         """And an edit that changes no pixel computes none."""
         edits = [
-            ("pets/images/preprocessing.py", "image.flip(-1)", "image"),
+            ("pets/images/preprocessing.py", "(self.resize, side) if", "(self.resize, side + 9) if"),
             (
                 "pets/images/decoding.py",
                 'Image.new("RGBA", with_alpha.size, "white")',
