@@ -127,6 +127,20 @@ def test_two_at_once_run_one_after_the_other_and_each_is_compared(deployed: Depl
         assert "no more than chance" in deployed.server.artifacts(run)["comparison"]["data"]
 
 
+def test_a_folder_is_predicted_and_an_empty_one_is_an_error_of_one_line(deployed: Deployed) -> None:
+    inbox = deployed.workspace.path / "inbox"
+    inbox.mkdir()
+    run = deployed.ended(deployed.trigger("predict/inbox"))
+    assert (run["state_type"], run["state"]["message"][:26]) == ("FAILED", "predict: no picture (.jpg,")
+    picture = next((deployed.workspace.path / "data/sample/raw/images").glob("pug_*.jpg"))
+    (inbox / "new.jpg").write_bytes(picture.read_bytes())
+    run = deployed.ended(deployed.trigger("predict/inbox"))
+    assert run["state_type"] == "COMPLETED", run["state"]["message"]
+    [row] = json.loads(deployed.server.artifacts(run)["predictions"]["data"])
+    assert (Path(row["path"]).name, row["problem"]) == ("new.jpg", None)
+    assert 0 < row["probability"] <= 1
+
+
 def test_a_scheduled_run_finishes(deployed: Deployed) -> None:
     nightly = deployed.server.get("/deployments/name/pipeline/nightly")
     [schedule] = nightly["schedules"]

@@ -1,0 +1,178 @@
+"""Name the class of every picture in files, folders and archives, by a trained model.
+
+Results go to a folder: predictions.parquet and predictions.csv, a row for each picture, and index.html. A
+picture that was embedded before for the same folder is not embedded again.
+"""
+
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+import torch
+from pyarrow import parquet as pq
+
+from pets import catalog
+from pets.backbones.base import Backbone
+from pets.backbones.build import build
+from pets.classifier.fitted_head import FittedHead, load_head
+from pets.core import params
+from pets.core.errors import UserError
+from pets.core.files import atomic, locked
+from pets.core.progress import progress_bar
+from pets.core.stage import errors_reported
+from pets.dataset import OK
+from pets.embeddings import store
+from pets.embeddings.joining import join
+from pets.embeddings.updating import update
+from pets.engines.choice import ENGINES
+from pets.engines.device import Device
+from pets.prediction import models, page
+from pets.prediction.arguments import parser
+from pets.prediction.models import Model
+from pets.prediction.pictures import list_pictures
+from pets.prediction.similar import Neighbours, training_pictures
+
+TOP = 5  # classes of a picture in the tables
+SIMILAR = 3  # training pictures shown beside each
+ROWS = 2048  # pictures whose features are in memory at a time
+COLUMNS = [
+    ("path", pa.large_string()),
+    ("sha256", pa.large_string()),
+    ("problem", pa.large_string()),
+    ("label", pa.large_string()),
+    ("probability", pa.float64()),
+    ("species", pa.large_string()),
+    ("labels", pa.list_(pa.large_string())),
+    ("probabilities", pa.list_(pa.float64())),
+    ("similar", pa.list_(pa.large_string())),
+]
+SCHEMA = pa.schema(COLUMNS)
+
+
+def predict(places: Sequence[Path], name: str | None, into: Path) -> None:
+    """Write the results into the folder ``into``. UserError where nothing can be predicted."""
+    model = models.find(name)
+    into.mkdir(parents=True, exist_ok=True)
+    with locked(into / ".lock"):
+        pictures = list_pictures(places, into.absolute() / ".archives")
+        table = into / ".catalog.parquet"
+        with progress_bar(len(pictures), "decode") as progress:
+            catalog.update(table, places[0], pictures, progress.update)
+        rows = pd.read_parquet(table, columns=["image_id", "path", "sha256", "status"])
+        embed(model, rows[rows["status"] == OK], into / ".features")
+        neighbours = training_pictures(model.dataset, model.backbone)
+        if neighbours is None:
+            print("The training pictures are not here, so no similar ones are shown.")
+        parts = [store.read(into / ".features" / part) for part in model.described["embeddings"]]
+        write(
+            into, model, chunks(load_head(model.folder), parts, rows, model.described["species"], neighbours)
+        )
+        files = dict(zip(rows["image_id"], map(Path, rows["path"]), strict=True))
+        page.write(into, model, files, neighbours.files if neighbours else {})
+    usable = int((rows["status"] == OK).sum())
+    print(f"{usable} of {len(rows)} pictures were classified by {model.name}.")
+    for row in rows[rows["status"] != OK].head(5).itertuples():
+        print(f"  left out: {row.image_id}: {row.status}")
+    print(f"Open {into / 'index.html'}; the table is {into / 'predictions.csv'}.")
+
+
+def embed(model: Model, usable: pd.DataFrame, into: Path) -> None:
+    """Bring the features of these pictures up to date, made as those that the head was fitted on."""
+    weights = params.read("embed.weights", Path)
+    device: Device = params.read("embed.device", Device)  # type: ignore[arg-type]
+    images = usable.assign(file=usable["path"].map(Path))
+    for part, recipe in model.described["embeddings"].items():
+        network = checked(build(part, weights), recipe, model)
+        engine = ENGINES[recipe["engine"]](network, device, recipe["precision"])
+        computed, _ = update(into / part, images, network, engine, recipe["views"], recipe["dtype"])
+        print(f"{part}: {computed} pictures embedded, {len(images) - computed} known before.")
+
+
+def checked(network: Backbone, recipe: dict[str, Any], model: Model) -> Backbone:
+    """The network; UserError where its weights are not those of the features that the head was fitted on."""
+    if network.weights_sha256 != recipe["weights_sha256"]:
+        raise UserError(
+            f"{network.weights_file} has the sha256 {network.weights_sha256[:12]}..., and {model.name} was "
+            f"trained with {recipe['weights_sha256'][:12]}...; get those weights, or run `dvc repro`."
+        )
+    return network
+
+
+def chunks(
+    head: FittedHead,
+    parts: Sequence[store.Store],
+    rows: pd.DataFrame,
+    species: dict[str, str | None],
+    neighbours: Neighbours | None,
+) -> Iterator[pd.DataFrame]:
+    """The rows of the results, some at a time, in the order of the catalog's ``rows``."""
+    for start in range(0, len(rows), ROWS):
+        some = rows.iloc[start : start + ROWS]
+        table = pd.DataFrame({name: None for name, _ in COLUMNS}, index=some.index, dtype=object)
+        table["path"], table["sha256"] = some["image_id"], some["sha256"]
+        table["problem"] = some["status"].where(some["status"] != OK, None)
+        usable = some.index[some["status"] == OK]
+        if len(usable):
+            image_ids = list(some.loc[usable, "image_id"])
+            features = join([torch.from_numpy(each.vectors_of(image_ids)) for each in parts])
+            probabilities = head.probabilities(features)
+            best = probabilities.topk(min(TOP, len(head.classes)))
+            labels = [[head.classes[index] for index in row] for row in best.indices]
+            for column, values in {
+                "label": [row[0] for row in labels],
+                "probability": best.values[:, 0].tolist(),
+                "species": species_of(probabilities, [species[label] for label in head.classes]),
+                "labels": labels,
+                "probabilities": best.values.tolist(),
+                "similar": neighbours.nearest(features, SIMILAR) if neighbours else [[] for _ in labels],
+            }.items():
+                table.loc[usable, column] = pd.Series(values, index=usable, dtype=object)
+        yield table
+
+
+def species_of(probabilities: torch.Tensor, kinds: Sequence[str | None]) -> list[str | None]:
+    """Each picture's species, of which the classes have the largest sum of ``probabilities`` [n, classes]."""
+    names = sorted({kind for kind in kinds if kind})
+    if not names:
+        return [None] * len(probabilities)
+    sums = torch.stack([probabilities[:, [kind == name for kind in kinds]].sum(1) for name in names], 1)
+    return [names[index] for index in sums.argmax(1)]
+
+
+def write(into: Path, model: Model, tables: Iterator[pd.DataFrame]) -> None:
+    """Both tables; the Parquet one names the model in its metadata."""
+    metadata = {"model": model.name, "head_sha256": model.sha256}
+    with (
+        atomic(into / "predictions.parquet") as columns,
+        atomic(into / "predictions.csv") as lines,
+        pq.ParquetWriter(columns, SCHEMA.with_metadata(metadata)) as writer,
+        lines.open("w", encoding="utf-8", newline="") as text,
+    ):
+        for number, table in enumerate(tables):
+            writer.write_table(pa.Table.from_pandas(table, SCHEMA, preserve_index=False))
+            flat(table).to_csv(text, index=False, header=number == 0, lineterminator="\n")
+
+
+def flat(table: pd.DataFrame) -> pd.DataFrame:
+    """A column for each of the top classes and its probability, in place of lists."""
+    columns = table[["path", "sha256", "problem", "species"]].copy()
+    for place in range(TOP):
+        for name, lists in (("label", "labels"), ("probability", "probabilities")):
+            columns[f"{name}_{place + 1}"] = [
+                each[place] if isinstance(each, list) and place < len(each) else None for each in table[lists]
+            ]
+    return columns
+
+
+def main(words: Sequence[str]) -> None:
+    """The command line, which is that of `flows.predict`."""
+    options = parser().parse_args(words)
+    with errors_reported("predict"):
+        predict(options.photos, options.model, options.to)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
