@@ -11,11 +11,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pandas as pd
 
-from pets.comparison.paired import holm, mcnemar_exact, swap_test
 from pets.comparison.revisions import Predictions
 from pets.core.errors import UserError
 from pets.metrics.bootstrap import bootstrap_intervals
 from pets.metrics.metrics import MIN_PROBABILITY, measure
+from pets.metrics.paired import holm, mcnemar_exact, swap_test
 from pets.report.evaluation import MEAN_PER_CLASS, NLL, TOP1, Metric
 
 LEVEL = 0.05  # significance level: how often chance alone may be called a difference

@@ -30,6 +30,7 @@ from pets.report.evaluation import (
 )
 from pets.report.galleries import Galleries
 from pets.report.templates import render_page
+from pets.report.verdicts import against_the_chosen
 
 ID = 'data-page=""'  # where the page's id is put
 
@@ -103,6 +104,7 @@ def render(
     html = render_page(
         Path(__file__).parent,
         filters,
+        against_the_chosen=against_the_chosen,
         against_chance=charts.against_chance,
         attacks=attacks,
         axis_track=charts.axis_track,

@@ -4,10 +4,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pets.comparison.paired import mcnemar_exact
 from pets.comparison.revisions import Predictions
 from pets.comparison.thumbnails import other_pictures
 from pets.comparison.verdicts import BETTER, CHANCE, WORSE, Paired, UnpairableError, corrected, paired
+from pets.metrics.paired import mcnemar_exact
 from tests.report.generated import probabilities
 
 CLASSES = ["ant", "bee", "cat", "dog"]

@@ -15,6 +15,8 @@ import numpy as np
 import pandas as pd
 import pytest
 from playwright.sync_api import Browser, Page
+from statsmodels.stats.contingency_tables import mcnemar
+from statsmodels.stats.multitest import multipletests
 
 from pets.core.errors import UserError
 from pets.galleries import figures
@@ -459,6 +461,28 @@ def test_the_table_shows_the_numbers_of_scores_json(page: Page, site: Path) -> N
                 assert float(str(cell.get_attribute("data-value"))) == value
                 shown = cell.locator(".value").inner_text().split()[0]
                 assert shown == (f"{value:.3f}" if key == "nll" else f"{100 * value:.1f}")
+
+
+def test_each_combination_has_a_paired_verdict_beside_the_chosen_one(page: Page, site: Path) -> None:
+    chosen = pd.read_parquet(site / "evaluations/pets/efficientnet_lite0/linear/predictions.parquet")
+    rows = page.locator(".verdicts").first.locator("tbody tr").all()
+    others = [(b, h) for b in BACKBONES for h in HEADS if (b, h) != ("efficientnet_lite0", "linear")]
+    p_values = []
+    for row, (backbone, head) in zip(rows, others, strict=True):
+        other = pd.read_parquet(site / f"evaluations/pets/{backbone}/{head}/predictions.parquet")
+        table = pd.crosstab(chosen["correct"], other["correct"])
+        assert row.locator("th").inner_text().split() == [backbone, head]
+        _, points, gained, lost, _ = row.locator("td").all_inner_texts()
+        assert (int(gained), int(lost)) == (table.loc[False, True], table.loc[True, False])
+        assert float(points.replace("−", "-")) == pytest.approx(
+            100 * (other["correct"].mean() - chosen["correct"].mean()), abs=0.05
+        )
+        p_values.append(mcnemar(table, exact=True).pvalue)
+    for row, p in zip(rows, multipletests(p_values, method="holm")[1], strict=True):
+        verdict, *_, shown = row.locator("td").all_inner_texts()
+        assert shown == (f"{p:.3f}" if p >= 0.0005 else "<0.001")
+        assert (verdict == "no more than chance") == (p >= 0.05)
+    assert {row.locator("td").first.inner_text() for row in rows} >= {"worse"}
 
 
 def test_the_data_sets_are_compared_with_chance_and_each_has_its_learning_curves(

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from scipy.stats import binom, binomtest
 from statsmodels.stats.contingency_tables import mcnemar
 
-from pets.comparison.paired import holm, mcnemar_exact, swap_test
+from pets.metrics.paired import holm, mcnemar_exact, swap_test
 
 counts = st.integers(0, 60)
 

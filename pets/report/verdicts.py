@@ -1,0 +1,49 @@
+"""Whether the combinations of a data set differ from the chosen one by more than chance."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from pets.metrics.paired import holm, mcnemar_exact
+from pets.report.evaluation import Evaluation, chosen_on_validation
+
+LEVEL = 0.05  # significance level: how often chance alone may be called a difference
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """An evaluation beside the chosen one, on the same test images.
+
+    ``gained``: images that it alone has right; ``lost``: that the chosen one alone has right; ``p`` is
+    McNemar's, corrected by Holm's method for the number of verdicts.
+    """
+
+    evaluation: Evaluation
+    gained: int
+    lost: int
+    p: float
+
+    @property
+    def difference(self) -> float:
+        """In top-1, -1..1; above zero where it is better than the chosen one."""
+        return (self.gained - self.lost) / len(self.evaluation.predictions)
+
+    @property
+    def word(self) -> str:
+        """``better``, ``worse`` or ``no more than chance``."""
+        if self.p >= LEVEL:
+            return "no more than chance"
+        return "better" if self.gained > self.lost else "worse"
+
+
+def against_the_chosen(evaluations: Sequence[Evaluation]) -> list[Verdict]:
+    """A verdict on each evaluation of a data set but the one chosen on validation, in their order."""
+    chosen = chosen_on_validation(evaluations)
+    correct = chosen.predictions.set_index("image_id")["correct"]
+    found = []
+    for each in evaluations:
+        if each is not chosen:
+            own = each.predictions.set_index("image_id")["correct"].loc[correct.index]
+            gained, lost = int((own & ~correct).sum()), int((correct & ~own).sum())
+            found.append(Verdict(each, gained, lost, mcnemar_exact(gained, lost)))
+    corrected = holm([each.p for each in found]) if found else []
+    return [replace(each, p=p) for each, p in zip(found, corrected, strict=True)]
