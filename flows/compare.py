@@ -37,11 +37,11 @@ def compare(
     ``old_model`` and ``new_model`` select one combination of each: dataset/backbone/head, or enough of its
     parts. ``page_file`` is where to write the page. The run fails, with the reason as its message, where
     nothing can be compared, and with ``fail_if_worse``, after creating the artifact, where a metric is worse
-    by more than chance.
+    by more than chance. Where ``old`` has no results yet, as before the first commit, it completes.
     """
     from flows.workspace import Workspace, half_a_second
     from pets.comparison import markdown, page
-    from pets.comparison.build import build
+    from pets.comparison.build import NothingBeforeError, build
 
     logger = get_run_logger()
     me = {"name": runtime.flow_run.name}
@@ -51,6 +51,8 @@ def compare(
             comparison = build(old, new, old_model, new_model, pictures=page_file is not None)
         if page_file:
             write(page_file, page.render(comparison))
+    except NothingBeforeError as error:
+        return Completed(message=f"Nothing to compare with yet: {error}")
     except UserError as error:
         return Failed(message=str(error))
     verdict = f"{comparison.headline}: {comparison.old} → {comparison.new}"

@@ -18,6 +18,10 @@ FEW = 3  # pairs, which are compared without a progress bar
 SAMPLES = 1000  # of the bootstrap, where params.yaml does not say
 
 
+class NothingBeforeError(UserError):
+    """The old revision has no results: there is nothing to compare with."""
+
+
 def build(
     old: str,
     new: str | None = None,
@@ -28,7 +32,8 @@ def build(
     """Compare two revisions, ``new`` being the workspace where it is None.
 
     ``old_model`` and ``new_model`` select one combination of each; ``pictures`` says whether to look for the
-    pictures of gained and lost images. Raises UserError where nothing can be compared.
+    pictures of gained and lost images. Raises UserError where nothing can be compared: NothingBeforeError
+    where that is because ``old`` has no results.
     """
     with revisions.opened(old) as before, revisions.opened(new or WORKSPACE) as after:
         pairings = _pairings(before, after, old_model, new_model)
@@ -53,7 +58,8 @@ def _pairings(
 ) -> list[Pairing]:
     for each in (before, after):
         if not each.metrics:
-            raise UserError(
+            kind = NothingBeforeError if each is before else UserError
+            raise kind(
                 f"{each} has no metrics: nothing was evaluated there, or evaluations/ was not committed."
             )
     if old_model is None and new_model is None:

@@ -495,12 +495,22 @@ class TestFlow:
         assert artifact.data == markdown.render(compared("good", "bad"))
         assert "<h1>Worse in top-1" in (tmp_path / "page.html").read_text()
 
+    def test_before_the_first_results_there_is_nothing_to_compare_with(
+        self, server: None, here: History
+    ) -> None:
+        state = compare("unevaluated", "good", return_state=True)
+        assert state.is_completed()
+        assert str(state.message).startswith("Nothing to compare with yet: unevaluated")
+
     def test_it_fails_where_asked_to_and_where_nothing_can_be_compared(
         self, server: None, here: History
     ) -> None:
         state = compare("good", "bad", fail_if_worse=True, return_state=True)
         assert state.is_failed()
         assert "Worse in top-1" in str(state.message)
+        state = compare("good", "unevaluated", return_state=True)
+        assert state.is_failed()
+        assert "unevaluated" in str(state.message)
         state = compare("godd", "bad", return_state=True)
         assert state.is_failed()
         assert "did you mean 'good'" in str(state.message)
