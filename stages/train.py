@@ -19,7 +19,7 @@ def main(dataset: str, backbone: str, head: str) -> None:
     data = Dataset(dataset)
     training, validation = (examples_of(data, backbone, split, device) for split in ("train", "val"))
     fitted, chosen, curve = train(head, training, validation, classes_of(data), settings, seed)
-    origin = data.origin()
+    origin, species = data.origin(), species_of(data.splits(), fitted.classes).astype(object)
     with atomic(data.model(backbone, head)) as folder:
         folder.mkdir()
         fitted.save(
@@ -29,7 +29,7 @@ def main(dataset: str, backbone: str, head: str) -> None:
             seed=seed,
             label_name=origin["label_name"],
             synthetic=origin["synthetic"],
-            species=species_of(data.splits(), fitted.classes).to_dict(),
+            species=species.where(species.notna(), None).to_dict(),
             embeddings=store.recipes(data, backbone),
         )
         curve.to_csv(folder / "validation.csv", index=False, lineterminator="\n")
