@@ -26,6 +26,7 @@ from ruamel.yaml import YAML
 
 from bench.growth_chart import draw
 from bench.workspace import ROOT
+from pets.core.files import write_json
 from pets.dataset import OK, Dataset
 from pets.embeddings import store
 from pets.report.evaluation import read_all
@@ -157,6 +158,8 @@ def write_splits(workspace: Path, size: int) -> None:
     images["sha256"] = [hashlib.sha256(each.encode()).hexdigest() for each in images["image_id"]]
     images["status"] = OK
     images.to_parquet(folder / "catalog.parquet", index=False)
+    origin = {"label_name": "breed", "synthetic": True}
+    write_json(workspace / "data" / DATASET / "origin.json", origin)
 
 
 def fill_store() -> None:
