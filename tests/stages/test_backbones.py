@@ -9,6 +9,7 @@ import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -29,6 +30,7 @@ from pets.core.stage import TIMINGS, run_stage
 from pets.dataset import Dataset
 from pets.embeddings import store
 from pets.embeddings.features import features_of
+from pets.prediction.predict import predict
 from stages import (
     attack,
     code,
@@ -184,6 +186,20 @@ def test_the_classifier_sees_pictures_as_embed_does(backbone: str) -> None:
     picture = pictures[0].requires_grad_()
     (gradient,) = torch.autograd.grad(classifier.log_probabilities([picture])[0, 0], picture)
     assert gradient.abs().max() > 0
+
+
+@pytest.mark.parametrize("backbone", [JOINED, VIT])
+def test_new_pictures_are_predicted_as_evaluate_predicts(backbone: str) -> None:
+    predict([DATA.raw], f"{DATA.name}/{backbone}/{HEAD}", Path("predictions"))
+    found: Any = pd.read_parquet("predictions/predictions.parquet")
+    found = found.set_index(found["path"].map(lambda path: Path(path).stem))
+    evaluated: Any = pd.read_parquet(DATA.evaluation(backbone, HEAD) / "predictions.parquet")
+    assert len(found) == 32
+    for row in evaluated.itertuples():
+        mine = found.loc[row.image_id]
+        assert (mine["label"], mine["species"]) == (row.predicted, row.predicted_species)
+        assert mine["probability"] == pytest.approx(row.probability, abs=1e-6)
+    assert found.loc["Bengal_0", "similar"][0] == "Bengal_0"
 
 
 @pytest.mark.parametrize("backbone", [JOINED, VIT])

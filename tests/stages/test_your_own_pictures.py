@@ -120,6 +120,15 @@ def test_a_folder_that_no_one_prepared(
     cache = {file.stat().st_size for file in (workspace.path / ".dvc/cache").rglob("*") if file.is_file()}
     assert len(encoded(0, 5)) not in cache  # nor is it copied
 
+    workspace.run("python", "-m", "flows.predict", str(photos))
+    predicted = pd.read_parquet(workspace.path / "predictions/predictions.parquet")
+    usable = predicted[predicted["problem"].isna()]
+    assert len(usable) == 36  # with that of no class, without the five whose names have no suffix
+    assert set(usable["label"]) <= set(CLASSES)
+    assert usable["species"].isna().all()
+    assert "Which class is it?" in (workspace.path / "predictions/index.html").read_text("utf-8")
+    assert contents(photos) == before
+
     assert stages_run(workspace.run("dvc", "repro")) == {"listing@my-photos"}
     (photos / "red/new.png").write_bytes(encoded(0, 1))
     ran = stages_run(workspace.run("dvc", "repro", "split"))
