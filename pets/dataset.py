@@ -9,6 +9,7 @@ data/<data set>/
 models/<data set>/<backbone>/<head>
 evaluations/<data set>/<backbone>/<head>
 curves/<data set>/<backbone>/<head>.csv
+unknown/<data set>/<backbone>/<head>
 """
 
 import hashlib
@@ -62,6 +63,10 @@ class Dataset:
     def curve(self, backbone: str, head: str) -> Path:
         """The table of a head's learning curve."""
         return Path("curves", self.name, backbone, f"{head}.csv")
+
+    def unknown(self, backbone: str, head: str) -> Path:
+        """The folder of how well a head's model tells unknown pictures."""
+        return Path("unknown", self.name, backbone, head)
 
     def origin(self) -> dict[str, Any]:
         """source, label_name, synthetic, from_imagenet and archives: what `download` noted."""

@@ -31,7 +31,7 @@ def learning_curve(
 
     The last row has all images, and as its size their mean number per class; only smaller sizes are measured
     beside it. Of a class with fewer images than the size all are taken. The setting with the best top-1 on
-    ``validation`` is chosen, the first of equals; other than in `pets.classifier.training`, the head is then
+    ``validation`` is chosen, the first of equals; other than in `pets.classifier.training`, the head stays
     fitted on the drawn images alone. A size that leaves a head nothing to try (fewer images than neighbours)
     has no rows.
     """
@@ -60,14 +60,12 @@ def _fitted_logits(
 ) -> torch.Tensor | None:
     """The logits of ``features`` by the head fitted on ``drawn``, or None where no setting can be tried."""
     trials = head.trials(drawn, validation, classes, settings, seed)
-    accuracies = [
-        (float((trial.logits.argmax(1) == validation.labels).float().mean()), trial.setting)
-        for trial in trials
-    ]
-    if not accuracies:
-        return None
-    _, setting = max(accuracies, key=lambda each: each[0])
-    return head.logits(head.fit(drawn, classes, setting, seed), features)
+    best: tuple[int, dict[str, torch.Tensor]] | None = None
+    for trial in trials:
+        hits = int((head.logits(trial.tensors, validation.features).argmax(1) == validation.labels).sum())
+        if best is None or hits > best[0]:
+            best = hits, trial.tensors
+    return None if best is None else head.logits(best[1], features)
 
 
 def subsets(

@@ -12,6 +12,7 @@ from pets.core.params import Section
 from pets.core.stage import run_stage
 from pets.dataset import Dataset
 from pets.embeddings import store
+from pets.embeddings.outliers import write_outliers
 from pets.embeddings.updating import update
 from pets.engines.choice import Name, choose
 from pets.engines.cluster import Cluster
@@ -34,6 +35,7 @@ def main(dataset: str, backbone: str) -> None:
     """Bring data/<dataset>/embeddings/<backbone> up to the catalog.
 
     Joined, it has a folder for each part, which another backbone of the run may have computed, or may use.
+    Some of the vectors go to outliers/, for the models of other data sets.
     """
     settings = params.read("embed", Settings)
     data = Dataset(dataset)
@@ -41,6 +43,7 @@ def main(dataset: str, backbone: str) -> None:
         with locked(data.folder / f".{part.replace('/', '-')}.lock"):
             embed(part, folder, data, settings)
     store.describe(data, backbone)
+    write_outliers(data, backbone)
 
 
 def embed(backbone: str, into: Path, data: Dataset, settings: Settings) -> None:

@@ -16,6 +16,7 @@ from pets.report.attacks import read_attacks, read_transfers
 from pets.report.curves import read_curves
 from pets.report.evaluation import read_all
 from pets.report.galleries import read_galleries
+from pets.report.unknown import read_unknown
 
 REPORTS = Path("reports")
 
@@ -28,8 +29,9 @@ def main() -> None:
     transfers = read_transfers(Path("transfers"), combinations)
     attacks = read_attacks(Path("attacks"), combinations, transfers)
     curves = read_curves(Path("curves"), combinations)
+    unknown = read_unknown(Path("unknown"), combinations)
     galleries = read_galleries(Path(), evaluations)
-    html, page_id = page.render(evaluations, curves, attacks, transfers, galleries)
+    html, page_id = page.render(evaluations, curves, unknown, attacks, transfers, galleries)
     write_text(REPORTS / "index.html", html)
     write_text(REPORTS / "summary.md", summary.render(evaluations, attacks))
     runs.record(REPORTS / "run.js", page_id, TIMINGS)

@@ -1,4 +1,4 @@
-"""Fit one head on cached features: hyperparameters and calibration by validation, then fit on all of it."""
+"""Fit one head on cached features: hyperparameters, calibration and what counts as unknown by validation."""
 
 from pets import heads
 from pets.classifier.examples import classes_of, examples_of
@@ -12,19 +12,20 @@ from pets.engines.device import Device, resolve_device
 
 
 def main(dataset: str, backbone: str, head: str) -> None:
-    """Write models/<dataset>/<backbone>/<head>: head.safetensors, head.json, and the validation curve."""
+    """Write models/<dataset>/<backbone>/<head>: the head, what it calls unknown, the validation curve."""
     settings = params.read(f"train.{head}", heads.load(head).Settings)
     seed = params.read("seed", int)
     device = resolve_device(params.read("embed.device", Device))  # type: ignore[arg-type]
     data = Dataset(dataset)
     training, validation = (examples_of(data, backbone, split, device) for split in ("train", "val"))
-    fitted, chosen, curve = train(head, training, validation, classes_of(data), settings, seed)
-    origin, species = data.origin(), species_of(data.splits(), fitted.classes).astype(object)
+    trained = train(head, training, validation, classes_of(data), settings, seed)
+    origin, species = data.origin(), species_of(data.splits(), trained.head.classes).astype(object)
     with atomic(data.model(backbone, head)) as folder:
         folder.mkdir()
-        fitted.save(
+        trained.head.save(
             folder,
-            chosen=chosen,
+            chosen=trained.setting,
+            unknown=trained.unknown.save(folder),
             settings=settings.model_dump(mode="json"),
             seed=seed,
             label_name=origin["label_name"],
@@ -32,7 +33,7 @@ def main(dataset: str, backbone: str, head: str) -> None:
             species=species.where(species.notna(), None).to_dict(),
             embeddings=store.recipes(data, backbone),
         )
-        curve.to_csv(folder / "validation.csv", index=False, lineterminator="\n")
+        trained.curve.to_csv(folder / "validation.csv", index=False, lineterminator="\n")
 
 
 if __name__ == "__main__":

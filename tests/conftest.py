@@ -39,6 +39,8 @@ SMALL_GALLERIES = (
     "features.pictures=1",
     "features.searched=8",
     "gradcam.mistakes=2",
+    "unknown.groups=2",
+    "unknown.bootstrap=10",
 )
 
 # What a pipeline test attacks: enough to run every line, little enough to take seconds.

@@ -31,10 +31,10 @@ class Examples:
 
 @dataclass(frozen=True)
 class Trial:
-    """One setting that was tried, and its logits on the validation images [n, classes]."""
+    """One setting that was tried, and the head's tensors, fitted with it on the training images."""
 
     setting: dict[str, Any]
-    logits: torch.Tensor
+    tensors: dict[str, torch.Tensor]
 
 
 class Head(Protocol):
@@ -54,7 +54,7 @@ class Head(Protocol):
     def trials(
         self, train: Examples, validation: Examples, classes: int, settings: Any, seed: int
     ) -> Iterator[Trial]:
-        """Fit on ``train`` with each setting to be tried and yield the logits on ``validation``."""
+        """Fit on ``train`` with each setting to be tried; ``validation`` is for a head that stops early."""
 
     def fit(
         self, examples: Examples, classes: int, setting: dict[str, Any], seed: int

@@ -30,8 +30,8 @@ def trials(
     """One trial for each number of neighbours; numbers above that of the training images are left out."""
     for neighbours in settings.neighbours:
         if neighbours <= len(train):
-            tensors = fit(train, classes, setting := {"neighbours": neighbours}, seed)
-            yield Trial(setting, logits(tensors, validation.features))
+            setting = {"neighbours": neighbours}
+            yield Trial(setting, fit(train, classes, setting, seed))
 
 
 def fit(examples: Examples, classes: int, setting: dict[str, Any], seed: int) -> dict[str, torch.Tensor]:

@@ -39,8 +39,7 @@ def trials(
     """One trial for each penalty."""
     weights, biases = solve(scaled(train.features), train.labels, classes, settings.penalties)
     for penalty, weight, bias in zip(settings.penalties, weights, biases, strict=True):
-        tensors = {"weight": weight, "bias": bias}
-        yield Trial({"penalty": penalty}, logits(tensors, validation.features))
+        yield Trial({"penalty": penalty}, {"weight": weight, "bias": bias})
 
 
 def fit(examples: Examples, classes: int, setting: dict[str, Any], seed: int) -> dict[str, torch.Tensor]:

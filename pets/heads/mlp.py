@@ -37,16 +37,16 @@ def trials(
     fixed = settings.model_dump(exclude={"hidden", "max_epochs"})
     for hidden in settings.hidden:
         setting = fixed | {"hidden": hidden}
-        best, epochs, best_logits = float("inf"), 0, None
+        best, epochs, chosen = float("inf"), 0, None
         for epoch, tensors in enumerate(_epochs(train, classes, setting, seed), start=1):
-            now = logits(tensors, validation.features)
-            loss = float(functional.cross_entropy(now, validation.labels))
+            found = logits(tensors, validation.features)
+            loss = float(functional.cross_entropy(found, validation.labels))
             if loss < best:
-                best, epochs, best_logits = loss, epoch, now
+                best, epochs, chosen = loss, epoch, tensors
             if epoch == settings.max_epochs or epoch - epochs >= PATIENCE:
                 break
-        assert best_logits is not None
-        yield Trial(setting | {"epochs": epochs}, best_logits)
+        assert chosen is not None
+        yield Trial(setting | {"epochs": epochs}, chosen)
 
 
 def fit(examples: Examples, classes: int, setting: dict[str, Any], seed: int) -> dict[str, torch.Tensor]:

@@ -26,8 +26,8 @@ def trials(
 ) -> Iterator[Trial]:
     """One trial with centred features, one without, as the settings say."""
     for centred in settings.centred:
-        tensors = fit(train, classes, setting := {"centred": centred}, seed)
-        yield Trial(setting, logits(tensors, validation.features))
+        setting = {"centred": centred}
+        yield Trial(setting, fit(train, classes, setting, seed))
 
 
 def fit(examples: Examples, classes: int, setting: dict[str, Any], seed: int) -> dict[str, torch.Tensor]:

@@ -10,7 +10,7 @@ from pets.core.errors import UserError, nearest
 from pets.core.files import checksum, read_json
 
 MODELS = Path("models")
-NEEDED = ("head.json", "head.safetensors", "validation.csv")
+NEEDED = ("head.json", "head.safetensors", "unknown.safetensors", "validation.csv")
 
 
 @dataclass(frozen=True)
@@ -79,6 +79,6 @@ def _complete(model: Model) -> Model:
     if missing:
         what = ", ".join(missing)
         raise UserError(f"{model.folder} lacks {what}; run `dvc repro train`, or `dvc pull train`.")
-    if "embeddings" not in model.described:
+    if not {"embeddings", "unknown"} <= set(model.described):
         raise UserError(f"{model.folder} is of an earlier version; run `dvc repro train`.")
     return model

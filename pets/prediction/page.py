@@ -30,7 +30,7 @@ def write(into: Path, model: Model, files: Mapping[str, Path], similar: Mapping[
     """
     table = into / "predictions.parquet"
     described = model.described
-    counts = _counts(table)
+    counts, unknown = _counts(table)
     total = counts.total()
     pages = -(-total // PICTURES)
     names = ["index.html", *(f"index-{number}.html" for number in range(2, pages + 1))]
@@ -63,6 +63,7 @@ def write(into: Path, model: Model, files: Mapping[str, Path], similar: Mapping[
                 pictures=pictures,
                 species=sorted({each for each in described["species"].values() if each}),
                 total=total,
+                unknown=unknown,
                 unsure=UNSURE,
             )
             write_text(into / name, html)
@@ -72,12 +73,15 @@ def write(into: Path, model: Model, files: Mapping[str, Path], similar: Mapping[
             remove(old)
 
 
-def _counts(table: Path) -> "Counter[str | None]":
-    """How many pictures are of each class; None stands for those that could not be read."""
+def _counts(table: Path) -> "tuple[Counter[str | None], int]":
+    """How many pictures are of each class, the unknown ones left out, and how many are unknown.
+
+    None stands for those that could not be read.
+    """
     with pq.ParquetFile(table) as file:
-        return Counter(
-            each for batch in file.iter_batches(columns=["label"]) for each in batch["label"].to_pylist()
-        )
+        batches = file.iter_batches(columns=["label", "unknown"])
+        rows = [(each["label"], each["unknown"]) for batch in batches for each in batch.to_pylist()]
+    return Counter(label for label, unknown in rows if not unknown), sum(bool(each) for _, each in rows)
 
 
 def _pages(table: Path) -> Iterator[list[dict[str, Any]]]:

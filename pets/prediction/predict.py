@@ -18,6 +18,7 @@ from pets import catalog
 from pets.backbones.base import Backbone
 from pets.backbones.build import build
 from pets.classifier.fitted_head import FittedHead, load_head
+from pets.classifier.unknown import Unknown, load_unknown
 from pets.core import params
 from pets.core.errors import UserError
 from pets.core.files import atomic, locked
@@ -44,6 +45,8 @@ COLUMNS = [
     ("problem", pa.large_string()),
     ("label", pa.large_string()),
     ("probability", pa.float64()),
+    ("unknown", pa.bool_()),
+    ("unknown_score", pa.float64()),
     ("species", pa.large_string()),
     ("labels", pa.list_(pa.large_string())),
     ("probabilities", pa.list_(pa.float64())),
@@ -67,13 +70,12 @@ def predict(places: Sequence[Path], name: str | None, into: Path) -> None:
         if neighbours is None:
             print("The training pictures are not here, so no similar ones are shown.")
         parts = [store.read(into / ".features" / part) for part in model.described["embeddings"]]
-        write(
-            into, model, chunks(load_head(model.folder), parts, rows, model.described["species"], neighbours)
-        )
+        head, unknown = load_head(model.folder), load_unknown(model.folder)
+        write(into, model, chunks(head, unknown, parts, rows, model.described["species"], neighbours))
         files = dict(zip(rows["image_id"], map(Path, rows["path"]), strict=True))
         page.write(into, model, files, neighbours.files if neighbours else {})
-    usable = int((rows["status"] == OK).sum())
-    print(f"{usable} of {len(rows)} pictures were classified by {model.name}.")
+    usable, odd = int((rows["status"] == OK).sum()), count_unknown(into)
+    print(f"{usable} of {len(rows)} pictures were classified by {model.name}; {odd} look unknown to it.")
     for row in rows[rows["status"] != OK].head(5).itertuples():
         print(f"  left out: {row.image_id}: {row.status}")
     print(f"Open {into / 'index.html'}; the table is {into / 'predictions.csv'}.")
@@ -101,8 +103,15 @@ def checked(network: Backbone, recipe: dict[str, Any], model: Model) -> Backbone
     return network
 
 
+def count_unknown(into: Path) -> int:
+    """How many pictures in the results are of no class that the model knows."""
+    called: Any = pq.read_table(into / "predictions.parquet", columns=["unknown"])["unknown"]
+    return sum(each is True for each in called.to_pylist())
+
+
 def chunks(
     head: FittedHead,
+    unknown: Unknown,
     parts: Sequence[store.Store],
     rows: pd.DataFrame,
     species: dict[str, str | None],
@@ -119,11 +128,14 @@ def chunks(
             image_ids = list(some.loc[usable, "image_id"])
             features = join([torch.from_numpy(each.vectors_of(image_ids)) for each in parts])
             probabilities = head.probabilities(features)
+            scores = unknown.scores(head, features)
             best = probabilities.topk(min(TOP, len(head.classes)))
             labels = [[head.classes[index] for index in row] for row in best.indices]
             for column, values in {
                 "label": [row[0] for row in labels],
                 "probability": best.values[:, 0].tolist(),
+                "unknown": (scores > unknown.threshold).tolist(),
+                "unknown_score": scores.tolist(),
                 "species": species_of(probabilities, [species[label] for label in head.classes]),
                 "labels": labels,
                 "probabilities": best.values.tolist(),
@@ -158,7 +170,7 @@ def write(into: Path, model: Model, tables: Iterator[pd.DataFrame]) -> None:
 
 def flat(table: pd.DataFrame) -> pd.DataFrame:
     """A column for each of the top classes and its probability, in place of lists."""
-    columns = table[["path", "sha256", "problem", "species"]].copy()
+    columns = table[["path", "sha256", "problem", "species", "unknown", "unknown_score"]].copy()
     for place in range(TOP):
         for name, lists in (("label", "labels"), ("probability", "probabilities")):
             columns[f"{name}_{place + 1}"] = [

@@ -345,6 +345,28 @@ def learning_curves(curves: Curves) -> Markup:
     return _chart(marks, height=344, alt=f"Learning curves. {'; '.join(lines)}.")
 
 
+def score_histogram(table: pd.DataFrame) -> Markup:
+    """The share of each group of pictures over the score of unknown ones, a line for each group."""
+    low, high, top = float(table["from"].min()), float(table["to"].max()), float(table["share"].max())
+    plot = _Plot(top=12, height=280, high=1.08 * top)
+    span = (high - low) or 1.0
+    marks = plot.frame([tick for tick in _round_ticks(0, 1.08 * top) if tick >= 0])
+    for tick in _round_ticks(low, low + span):
+        x = plot.x((tick - low) / span)
+        marks.append(tag("text", _short(tick), x=x, y=plot.top + plot.height + 18, text_anchor="middle"))
+    lines = []
+    for number, (name, rows) in enumerate(table.groupby("pictures", sort=False)):
+        middle = (rows["from"].to_numpy(float) + rows["to"].to_numpy(float)) / 2
+        shares = rows["share"].to_numpy(float)
+        line = plot.path((middle - low) / span, shares)
+        marks.append(tag("g", tag("title", str(name)), line, class_=f"head-{number % 4}"))
+        lines.append(f"{name}: most at {_short(float(middle[shares.argmax()]))}")
+    marks.append(_side_title("Share of the pictures", plot.y(0.54 * top)))
+    below = "Score: the higher, the less known"
+    marks.append(tag("text", below, class_="side", x=plot.x(0.5), y=334, text_anchor="middle"))
+    return _chart(marks, height=344, alt=f"Scores of unknown pictures. {'; '.join(lines)}.")
+
+
 @dataclass(frozen=True)
 class _Plot:
     """A rectangle with axes: x from 0 to 1, y from ``low`` to ``high``; measured in px."""

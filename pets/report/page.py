@@ -30,6 +30,7 @@ from pets.report.evaluation import (
 )
 from pets.report.galleries import Galleries
 from pets.report.templates import render_page
+from pets.report.unknown import OpenSet
 from pets.report.verdicts import against_the_chosen
 
 ID = 'data-page=""'  # where the page's id is put
@@ -91,13 +92,15 @@ class Forest:
 def render(
     evaluations: Sequence[Evaluation],
     curves: Mapping[str, list[Curves]],
+    unknown: Mapping[str, OpenSet],
     attacks: Mapping[str, Attack],
     transfers: Mapping[tuple[str, str], pd.DataFrame],
     galleries: Galleries,
 ) -> tuple[str, str]:
     """The page as HTML and its id, the sha256 of the page without it: the same results give the same bytes.
 
-    ``curves`` by data set, ``attacks`` by ``dataset/backbone/head``, ``transfers`` by (dataset, head).
+    ``curves`` by data set, ``unknown`` and ``attacks`` by ``dataset/backbone/head``, ``transfers`` by
+    (dataset, head).
     """
     datasets = [DataSet(name, list(each)) for name, each in groupby(evaluations, lambda each: each.dataset)]
     filters = {"readable": display_name, "plural": plural, "thousands": "{:,}".format, "written": _written}
@@ -122,9 +125,11 @@ def render(
         percent=percent,
         reliability=charts.reliability,
         robustness=charts.robustness,
+        score_histogram=charts.score_histogram,
         shared_metrics=shared_metrics,
         top1=TOP1,
         transfers=transfers,
+        unknown=unknown,
         validation_curve=charts.validation_curve,
         versions=distinct([each.provenance["versions"] for each in evaluations]),
         whole=charts.WHOLE,

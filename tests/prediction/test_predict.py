@@ -77,7 +77,21 @@ def test_the_test_pictures_get_the_predictions_of_evaluate(
         expected = [of_all[label] for label in mine["labels"]]
         np.testing.assert_allclose(mine["probabilities"], expected, atol=1e-6)
         assert list(mine["probabilities"]) == sorted(mine["probabilities"], reverse=True)
-    assert f"113 of 115 pictures were classified by {MODEL}." in printed
+    unknown = int(found["unknown"].eq(True).sum())
+    assert f"113 of 115 pictures were classified by {MODEL}; {unknown} look unknown to it." in printed
+
+
+def test_a_red_rectangle_is_unknown_and_most_test_pictures_are_not(
+    printed: str, workspace: Workspace
+) -> None:
+    found = table(workspace)
+    usable = found[found["problem"].isna()]
+    red = usable.index.str.endswith(".png")
+    assert red.sum() == 1
+    threshold = read_json(workspace.path / "models" / MODEL / "head.json")["unknown"]["threshold"]
+    assert usable.loc[red, "unknown"].all()
+    assert usable.loc[~red, "unknown"].mean() < 0.15
+    assert (usable["unknown"] == (usable["unknown_score"] > threshold)).all()
 
 
 def test_what_is_no_picture_has_its_reason_and_other_files_are_left_alone(
@@ -221,7 +235,7 @@ class TestModels:
         [
             ([], "there is no trained model in models/"),
             (["a/b/linear", "b/timm/c.d/knn"], "models of a, b; say which, such as --model a/b/linear"),
-            (["a/b/linear"], "lacks head.safetensors, validation.csv"),
+            (["a/b/linear"], "lacks head.safetensors, unknown.safetensors, validation.csv"),
         ],
     )
     def test_what_leaves_no_model_is_said(
@@ -262,11 +276,14 @@ def test_the_page_shows_each_picture_and_filters_them(page: Page, workspace: Wor
     shown = page.locator(".picture:visible")
     assert shown.count() == len(found)
     assert "drawn by a program" in page.locator("aside.synthetic").inner_text()
-    first = page.locator(".picture:not(.problem)").first
-    row = found[found["problem"].isna()].iloc[0]
+    known = found[found["unknown"].eq(False)]
+    first = page.locator(".picture:not(.problem):not(.unknown)").first
+    row = known.iloc[0]
     assert first.locator("b").inner_text().lower() == row["label"].replace("_", " ").lower()
     assert first.locator(".similar img").count() == 3
     unsure = (found["probability"] < 0.5) & found["problem"].isna()
+    page.get_by_label("unknown").check()
+    assert shown.count() == found["unknown"].eq(True).sum() > 0
     page.get_by_label("unsure").check()
     assert shown.count() == unsure.sum()
     page.get_by_label("cat").check()
@@ -278,7 +295,7 @@ def test_the_page_shows_each_picture_and_filters_them(page: Page, workspace: Wor
     page.get_by_label("Breed").select_option(index=1)
     chosen = page.get_by_label("Breed").evaluate("each => each.selectedOptions[0].textContent")
     name = chosen.rpartition(" (")[0].lower().replace(" ", "_")
-    assert shown.count() == (found["label"].str.lower() == name).sum() > 0
+    assert shown.count() == (known["label"].str.lower() == name).sum() > 0
     wide = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
     assert wide <= 0
 

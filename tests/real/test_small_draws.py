@@ -114,4 +114,4 @@ def test_pgd_finds_what_the_reference_finds(catalog: pd.DataFrame) -> None:
 def fit(head: str, small: Draw) -> FittedHead:
     """With the committed settings."""
     settings = params.read(f"train.{head}", heads.load(head).Settings)
-    return train(head, small.examples("train"), small.examples("val"), small.classes, settings, SEED)[0]
+    return train(head, small.examples("train"), small.examples("val"), small.classes, settings, SEED).head

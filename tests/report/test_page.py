@@ -31,6 +31,7 @@ from tests.report.generated import (
     write_curve,
     write_evaluation,
     write_transfer,
+    write_unknown,
 )
 
 BACKBONES = ("resnet18", "efficientnet_lite0")
@@ -63,6 +64,7 @@ def make_run(root: Path, datasets: dict[str, dict[str, str]], **other: Any) -> N
                     provenance(dataset, backbone, head, species, len(truth), **other),
                 )
                 write_attack(root / "attacks" / dataset / backbone / head, list(species), ids)
+                write_unknown(root / "unknown" / dataset / backbone / head, list(species))
                 write_curve(root / "curves" / dataset / backbone / f"{head}.csv", 0.6 + i / 10 - j / 20)
         for head in HEADS:
             write_transfer(root / "transfers" / dataset / head, BACKBONES)
@@ -507,6 +509,16 @@ def test_the_data_sets_are_compared_with_chance_and_each_has_its_learning_curves
     titles = page.locator("figure.learning").first.locator(".dot title").all_text_contents()
     assert "linear, 7.5 images of each class: 60.0%" in titles
     assert "knn, 1 images of each class: 32.2% (31.2 to 33.2%)" in titles
+
+
+def test_the_page_says_how_well_unknown_pictures_are_told(page: Page) -> None:
+    rows = page.locator("#unknown .told").first.locator("tbody tr:not(.axis)").all()
+    assert len(rows) == 2 * len(BACKBONES) * len(HEADS)
+    for row, cells in zip(rows, 4 * [("0.9700", "93.0%"), ("0.8100", "35.0%")], strict=True):
+        assert tuple(row.locator("td.number").all_inner_texts()) == cells
+    left_out = page.locator("#unknown .left-out").first.locator("tbody")
+    worst, best = (each.locator("td").first.inner_text() for each in left_out.all())
+    assert (worst, best) == ("0.600", "0.900")
 
 
 def test_a_click_on_a_heading_sorts_best_first_and_a_second_reverses(page: Page) -> None:

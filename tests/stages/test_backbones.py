@@ -45,6 +45,7 @@ from stages import (
     report,
     train,
     transfer,
+    unknown,
 )
 from tests.conftest import FEW_ATTACKS, ROOT, SMALL_GALLERIES
 
@@ -120,6 +121,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
             train.main(DATA.name, backbone, HEAD)
             evaluate.main(DATA.name, backbone, HEAD)
             curve.main(DATA.name, backbone, HEAD)
+            unknown.main(DATA.name, backbone, HEAD)
             attack.main(DATA.name, backbone, HEAD)
             ideal_breeds.main(DATA.name, backbone, HEAD)
             features.main(DATA.name, backbone)

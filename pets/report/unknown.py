@@ -1,0 +1,43 @@
+"""How well unknown pictures are told, as the page shows it: the tables of the stage `unknown`."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from pets.core.errors import UserError
+
+
+@dataclass(frozen=True)
+class OpenSet:
+    """One combination's tables, see `pets.classifier.open_set`."""
+
+    auroc: pd.DataFrame
+    classes: pd.DataFrame
+    histogram: pd.DataFrame
+
+    @property
+    def chosen(self) -> list[Any]:
+        """The rows of the score that the model uses, one for each kind of unknown pictures."""
+        return list(self.auroc[self.auroc["chosen"]].itertuples())
+
+    @property
+    def extremes(self) -> tuple[list[Any], list[Any]]:
+        """The five classes that are told worst when they are unknown, and the five told best."""
+        ordered = list(self.classes.sort_values(["auroc", "label"]).itertuples())
+        return ordered[:5], ordered[::-1][:5]
+
+
+def read_unknown(root: Path, combinations: Sequence[tuple[str, str, str]]) -> dict[str, OpenSet]:
+    """By ``dataset/backbone/head``. Raises UserError where one is missing."""
+    return {"/".join(each): _read(root.joinpath(*each)) for each in combinations}
+
+
+def _read(folder: Path) -> OpenSet:
+    for name in ("auroc", "classes", "histogram"):
+        if not (folder / f"{name}.csv").exists():
+            raise UserError(f"{folder}/{name}.csv is missing. Run `dvc repro`, which makes what is missing.")
+    classes = pd.read_csv(folder / "classes.csv", dtype={"label": str}, keep_default_na=False)
+    return OpenSet(pd.read_csv(folder / "auroc.csv"), classes, pd.read_csv(folder / "histogram.csv"))
