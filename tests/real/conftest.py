@@ -26,6 +26,9 @@ def reported(
             "run.backbones=[efficientnet_lite0]",
             "run.heads=[linear]",
             "embed.engine=auto",
+            "attack.curve.images=1",
+            "curve.images=[1, 5]",
+            "curve.draws=1",
             *(f"datasets.oxford-iiit-pet.{each}.url={file}" for each, file in archives.items()),
             *(f"datasets.oxford-iiit-pet.{each}.md5={md5(file)}" for each, file in archives.items()),
         )
