@@ -10,6 +10,7 @@ models/<data set>/<backbone>/<head>
 evaluations/<data set>/<backbone>/<head>
 curves/<data set>/<backbone>/<head>.csv
 unknown/<data set>/<backbone>/<head>
+exports/<data set>/<backbone>/<head>
 """
 
 import hashlib
@@ -67,6 +68,10 @@ class Dataset:
     def unknown(self, backbone: str, head: str) -> Path:
         """The folder of how well a head's model tells unknown pictures."""
         return Path("unknown", self.name, backbone, head)
+
+    def export(self, backbone: str, head: str) -> Path:
+        """The folder of a model as one file."""
+        return Path("exports", self.name, backbone, head)
 
     def origin(self) -> dict[str, Any]:
         """source, label_name, synthetic, from_imagenet and archives: what `download` noted."""

@@ -129,8 +129,8 @@ class Classifier:
         parts = [self.head.log_probabilities(self.mean_features(batch)) for batch in batches]
         return torch.cat(parts).double().exp()
 
-    def features_of_files(self, files: Sequence[Path]) -> torch.Tensor:
-        """Features [n, dimensions] of picture files, read as embed reads them."""
+    def features_of_files(self, files: Sequence[Path | bytes]) -> torch.Tensor:
+        """Features [n, dimensions] of picture files, or their bytes, read as embed reads them."""
         return join([each.engine.embed(files, each.views, each.dtype) for each in self.extractors])
 
     def probabilities_of_files(self, files: Sequence[Path]) -> torch.Tensor:

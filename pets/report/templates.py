@@ -17,9 +17,13 @@ REPORT = Path(__file__).parent
 
 
 def render_page(folder: Path, filters: Mapping[str, Callable[..., Any]], **values: Any) -> str:
-    """``folder``/page.html.j2 as HTML, with the report's script and style, and the folder's own style."""
-    script = (REPORT / "page.js").read_text("utf-8")
-    styles = [each.read_text("utf-8") for each in dict.fromkeys((REPORT / "page.css", folder / "page.css"))]
+    """``folder``/page.html.j2 as HTML, with the report's script and style, and the folder's own, if any."""
+    script, style = (
+        "".join(
+            each.read_text("utf-8") for each in dict.fromkeys((REPORT / name, folder / name)) if each.exists()
+        )
+        for name in ("page.js", "page.css")
+    )
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(folder),
         autoescape=True,
@@ -29,8 +33,8 @@ def render_page(folder: Path, filters: Mapping[str, Callable[..., Any]], **value
     )
     environment.filters |= filters
     return environment.get_template("page.html.j2").render(
-        script=Markup(script),  # noqa: S704 (the project's own file)
+        script=Markup(script),  # noqa: S704 (the project's own files)
         script_checksum=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode("ascii"),
-        style=Markup("".join(styles)),  # noqa: S704 (the project's own files)
+        style=Markup(style),  # noqa: S704 (the project's own files)
         **values,
     )

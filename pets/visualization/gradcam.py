@@ -74,6 +74,30 @@ def gradcam(
     return heat / heat.amax((1, 2), keepdim=True).clamp_min(1e-12)
 
 
+class Explainer:
+    """Grad-CAM of a classifier's pictures, as its networks see them.
+
+    ``layers``: the target layer of each joined network.
+    """
+
+    def __init__(self, classifier: Classifier) -> None:
+        self.classifier = classifier
+        self.network, self.preprocessing = classifier.network, classifier.preprocessing
+        engines = [each.engine for each in classifier.extractors]
+        self.layers = [target_layer(each.network, each.preprocessing.crop) for each in engines]
+
+    def heat(self, crops: torch.Tensor, labels: Sequence[str]) -> np.ndarray:
+        """Heat maps [n, side, side] in [0, 1], for the ``labels``, of uint8 crops [n, 3, side, side]."""
+        surrogate, several = self.classifier.head.surrogate(), len(self.layers) > 1
+        paths = [f"networks.{at}.{layer}" if several else layer for at, layer in enumerate(self.layers)]
+        classes = torch.tensor([self.classifier.classes.index(each) for each in labels])
+        normalized = self.preprocessing.normalize(crops.to(self.classifier.device).float() / 255)
+        heat = gradcam(
+            self.network, paths, lambda features: surrogate.uncalibrated(features.cpu()), normalized, classes
+        )
+        return heat.cpu().numpy()
+
+
 def explain(classifier: Classifier, mistakes: pd.DataFrame, raw: Path) -> tuple[list[str], list[Tile]]:
     """The target layer of each joined network, and three tiles for each mistake.
 
@@ -81,23 +105,16 @@ def explain(classifier: Classifier, mistakes: pd.DataFrame, raw: Path) -> tuple[
 
     ``mistakes``: path under ``raw``, image_id, label, predicted, probability, probabilities.
     """
-    network, preprocessing = classifier.network, classifier.preprocessing
-    surrogate = classifier.head.surrogate()
-    engines = [each.engine for each in classifier.extractors]
-    layers = [target_layer(each.network, each.preprocessing.crop) for each in engines]
-    paths = [f"networks.{at}.{layer}" for at, layer in enumerate(layers)] if layers[1:] else layers
+    explainer = Explainer(classifier)
     files = [raw / path for path in mistakes["path"]]
     rows = mistakes.to_dict("records")
     tiles: list[Tile] = []
-    for (images,) in batches(files, preprocessing, 1, BATCH):
+    for (images,) in batches(files, explainer.preprocessing, 1, BATCH):
         batch = rows[len(tiles) // 3 :][: len(images)]
-        normalized = preprocessing.normalize(images.to(classifier.device).float() / 255)
-        heat = {}
-        for column in ("predicted", "label"):
-            classes = torch.tensor([classifier.classes.index(row[column]) for row in batch])
-            heat[column] = gradcam(
-                network, paths, lambda features: surrogate.uncalibrated(features.cpu()), normalized, classes
-            )
+        heat = {
+            column: explainer.heat(images, [row[column] for row in batch])
+            for column in ("predicted", "label")
+        }
         for at, row in enumerate(batch):
             picture = np.ascontiguousarray(images[at].permute(1, 2, 0).numpy())
             of_label = float(row["probabilities"][classifier.classes.index(row["label"])])
@@ -107,8 +124,8 @@ def explain(classifier: Classifier, mistakes: pd.DataFrame, raw: Path) -> tuple[
                 ("label", "true label", of_label),
             ):
                 lines = [f"for {row[column].replace('_', ' ')}", f"{what}, {percent(probability)}"]
-                tiles.append(Tile(overlay(picture, heat[column][at].cpu().numpy()), lines))
-    return layers, tiles
+                tiles.append(Tile(overlay(picture, heat[column][at]), lines))
+    return explainer.layers, tiles
 
 
 def figure(

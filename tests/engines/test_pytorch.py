@@ -42,9 +42,10 @@ def test_two_views_are_averaged(lite: Backbone, files: list[Path]) -> None:
 def test_features_do_not_depend_on_the_batch(lite: Backbone, files: list[Path], precision: Precision) -> None:
     """Bit for bit: so that adding photos one by one ends in the same store as embedding all at once."""
     engine = Engine(lite, "cpu", precision)
-    together = embed(engine, files)
-    np.testing.assert_array_equal(embed(engine, files[::-1], size=3)[::-1], together)
-    np.testing.assert_array_equal(embed(engine, files[13:14])[0], together[13])
+    some = files[:14]  # few, since a processor without bfloat16 takes seconds for a batch of it
+    together = embed(engine, some)
+    np.testing.assert_array_equal(embed(engine, some[::-1], size=8)[::-1], together)
+    np.testing.assert_array_equal(embed(engine, some[13:14])[0], together[13])
 
 
 def test_bfloat16_keeps_the_features(lite: Backbone, files: list[Path]) -> None:

@@ -2,17 +2,22 @@
 
 import json
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 
+from pets.classifier.examples import examples_of
+from pets.classifier.fitted_head import load_head
+from pets.classifier.unknown import load_unknown
 from pets.core import params
 from pets.dataset import Dataset
+from pets.embeddings.outliers import read_outliers
+from pets.metrics.auroc import auroc
 from stages import catalog, download, embed, evaluate, split, train
-from tests.conftest import BACKBONE, ROOT, md5
+from tests.conftest import BACKBONE, ROOT, Workspace, md5
 
 # Source, archive, number of split seeds, and the least mean top-1: what scikit-learn reached, rounded down.
 # Single splits have a standard deviation of up to 0.018, the mean of five of 0.008, and that of twenty of
@@ -57,6 +62,27 @@ def test_accuracy(name: str) -> None:
         found.append(json.loads((folder / "metrics.json").read_text())["top1"])
     print(f"{name}: {np.mean(found):.4f}, from {min(found):.4f} to {max(found):.4f}")
     assert np.mean(found) >= least
+
+
+@pytest.mark.usefixtures("_workspace")
+@pytest.mark.parametrize("name", ["textures", "clothing"])
+def test_other_kinds_of_pictures_are_unknown_to_a_model_of_pets(
+    name: str, reported: Callable[[str], Workspace]
+) -> None:
+    """By the score that was chosen on validation; the pictures were embedded for `test_accuracy`."""
+    other = read_outliers(BACKBONE, [name])[name]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(reported("oxford-iiit-pet-subset").path)
+        pets = Dataset("oxford-iiit-pet")
+        model = pets.model(BACKBONE, "linear")
+        head, unknown = load_head(model), load_unknown(model)
+        test = examples_of(pets, BACKBONE, "test", "cpu").features
+    assert len(other) == 800
+    known, high = (unknown.scores(head, each).numpy() for each in (test, other))
+    print(f"{unknown.score}: {auroc(known, high):.4f}")
+    assert auroc(known, high) >= 0.999
+    assert (high > unknown.threshold).mean() > 0.97
+    assert (known > unknown.threshold).mean() == pytest.approx(0.05, abs=0.03)
 
 
 @pytest.mark.usefixtures("_workspace")

@@ -14,7 +14,17 @@ import pytest
 
 from tests.conftest import BACKBONE, HEADS, Workspace, md5, pack, stages_run
 
-OF_A_HEAD = ("train", "curve", "unknown", "evaluate", "attack", "ideal_breeds", "transfer", "gradcam")
+OF_A_HEAD = (
+    "train",
+    "curve",
+    "unknown",
+    "evaluate",
+    "attack",
+    "ideal_breeds",
+    "transfer",
+    "gradcam",
+    "export",
+)
 
 
 def changed(workspace: Workspace) -> set[str]:

@@ -1,0 +1,94 @@
+"""The ONNX file: written, and run by the runtimes that people deploy it with."""
+
+import json
+import warnings
+from collections.abc import Callable, Iterable
+from importlib.metadata import version
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pandas as pd
+import torch
+from onnxruntime import InferenceSession
+
+from pets.core.progress import progress_bar
+from pets.export.graph import Deployed
+
+OPSET = 20
+TIE = 1e-4  # two classes whose probabilities differ by less may change places
+Run = Callable[[np.ndarray], tuple[np.ndarray, float]]  # pixels to probabilities [classes], unknown score
+
+
+def write(deployed: Deployed, properties: dict[str, Any], file: Path) -> None:
+    """Write the graph with its weights; ``properties`` become its metadata, as text or as JSON.
+
+    Input ``pixels``, uint8 [height, width, 3]; outputs ``probabilities`` [1, classes], ``unknown_score`` [1].
+    """
+    size = {0: torch.export.Dim("height", min=2), 1: torch.export.Dim("width", min=2)}
+    pixels = torch.zeros(300, 200, 3, dtype=torch.uint8)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of PyTorch's own deprecations
+        program = torch.onnx.export(
+            deployed.eval(), (pixels,), dynamo=True, opset_version=OPSET, verbose=False,
+            input_names=["pixels"], output_names=["probabilities", "unknown_score"],
+            dynamic_shapes={"pixels": size},
+        )  # fmt: skip
+    assert program is not None
+    model = program.model_proto
+    for node in (*model.graph.node, *(node for each in model.functions for node in each.node)):
+        del node.metadata_props[:]  # the exporter's stack traces, which name paths of this machine
+    texts = {name: each if isinstance(each, str) else json.dumps(each) for name, each in properties.items()}
+    onnx.helper.set_model_props(model, texts)
+    onnx.save(model, file)
+
+
+def runtimes(file: Path) -> dict[str, Run]:
+    """The file in ONNX Runtime and, where it is installed, OpenVINO, by name and version."""
+    session = InferenceSession(str(file), providers=["CPUExecutionProvider"])
+
+    def onnx_runtime(pixels: np.ndarray) -> tuple[np.ndarray, float]:
+        probabilities, score = session.run(None, {"pixels": pixels})
+        return probabilities[0], float(score[0])
+
+    found: dict[str, Run] = {f"onnxruntime {version('onnxruntime')}": onnx_runtime}
+    if find_spec("openvino"):
+        import openvino
+
+        compiled = openvino.compile_model(file, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+
+        def open_vino(pixels: np.ndarray) -> tuple[np.ndarray, float]:
+            results = compiled(pixels)
+            return results[0][0], float(results[1][0])
+
+        found[f"openvino {version('openvino')}"] = open_vino
+    return found
+
+
+def parity(file: Path, pictures: Iterable[np.ndarray], expected: pd.DataFrame) -> pd.DataFrame:
+    """A row for each runtime: how its probabilities differ from those of `evaluate`, on the same pictures.
+
+    ``expected``: probabilities [classes] and unknown_score of each picture. Columns: runtime, pictures,
+    different_top1 (ties left out), ties, probability_difference and score_difference, the largest.
+    """
+    engines = runtimes(file)
+    found: dict[str, list[tuple[bool, bool, float, float]]] = {name: [] for name in engines}
+    with progress_bar(len(expected), "parity") as progress:
+        for pixels, (_, row) in zip(pictures, expected.iterrows(), strict=True):
+            wanted = np.asarray(row["probabilities"], dtype=np.float64)
+            for name, run in engines.items():
+                probabilities, score = run(pixels)
+                best = int(probabilities.argmax())
+                other, tie = best != wanted.argmax(), bool(wanted.max() - wanted[best] < TIE)
+                differences = np.abs(probabilities - wanted).max(), abs(score - row["unknown_score"])
+                largest, of_score = map(float, differences)
+                found[name].append((other and not tie, other and tie, largest, of_score))
+            progress.update()
+    rows = [
+        (name, len(each), *np.sum(each, axis=0)[:2].astype(int), *np.max(each, axis=0)[2:])
+        for name, each in found.items()
+    ]
+    columns = ["different_top1", "ties", "probability_difference", "score_difference"]
+    return pd.DataFrame(rows, columns=["runtime", "pictures", *columns])

@@ -1,0 +1,140 @@
+"""What the page and the API answer for a picture: its class, what else it may be, and why."""
+
+import base64
+import io
+from collections.abc import Sequence
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+from pydantic import BaseModel
+
+from pets.backbones.build import build
+from pets.classifier.classifier import load
+from pets.classifier.unknown import load_unknown
+from pets.engines.device import Device
+from pets.galleries.heatmap import overlay
+from pets.images.batches import batches
+from pets.images.thumbnails import thumbnail
+from pets.prediction.models import Model
+from pets.prediction.predict import SIMILAR, TOP, checked, species_of
+from pets.prediction.similar import training_pictures
+from pets.visualization.gradcam import Explainer
+
+BATCH = 4  # pictures on a CPU: a network computes full batches, and one that waits for no other is small
+
+
+class Class(BaseModel):
+    """One class and its calibrated probability."""
+
+    label: str
+    probability: float
+
+
+class Similar(BaseModel):
+    """A training picture with similar features; ``picture`` is a JPEG as a data: address."""
+
+    image_id: str
+    picture: str
+
+
+class Prediction(BaseModel):
+    """What a picture shows; ``unknown``: it looks like no class; ``classes``: the most likely five."""
+
+    label: str
+    probability: float
+    species: str | None
+    unknown: bool
+    unknown_score: float
+    threshold: float
+    classes: list[Class]
+    similar: list[Similar]
+
+
+class Explanation(BaseModel):
+    """Where the picture speaks for ``label``, by Grad-CAM, over the crop that the network sees."""
+
+    label: str
+    picture: str
+
+
+class Answers:
+    """A model, ready. Raises UserError where its weights are not here, or others."""
+
+    def __init__(self, model: Model, weights: Path, device: Device) -> None:
+        described = model.described
+        for part, recipe in described["embeddings"].items():
+            checked(build(part, weights), recipe, model)
+        self.model = model
+        self.classifier = load(model.folder, weights, device, "float32")
+        if self.classifier.device == "cpu":
+            for each in self.classifier.extractors:
+                each.engine.batch_size = BATCH
+        self.unknown = load_unknown(model.folder)
+        self.species = [described["species"][label] for label in self.classifier.classes]
+        self.neighbours = training_pictures(model.dataset, model.backbone)
+        self.explainer = Explainer(self.classifier)
+        self.predict(
+            [_jpeg(np.zeros((64, 64, 3), np.uint8))]
+        )  # an engine may convert the network on first use
+
+    @property
+    def batch_size(self) -> int:
+        """How many pictures are computed at once."""
+        return self.classifier.batch_size
+
+    def predict(self, pictures: Sequence[bytes]) -> list[Prediction]:
+        """Of pictures that can be decoded, read as `embed` reads them."""
+        features = self.classifier.features_of_files(pictures)
+        probabilities = self.classifier.head.probabilities(features)
+        scores = self.unknown.scores(self.classifier.head, features).tolist()
+        similar = self.neighbours.nearest(features, SIMILAR) if self.neighbours else [[] for _ in pictures]
+        species = species_of(probabilities, self.species)
+        best = probabilities.topk(min(TOP, len(self.classifier.classes)))
+        found = []
+        for number, score in enumerate(scores):
+            classes = [
+                Class(label=self.classifier.classes[index], probability=probability)
+                for index, probability in zip(
+                    best.indices[number].tolist(), best.values[number].tolist(), strict=True
+                )
+            ]
+            found.append(
+                Prediction(
+                    label=classes[0].label,
+                    probability=classes[0].probability,
+                    species=species[number],
+                    unknown=score > self.unknown.threshold,
+                    unknown_score=score,
+                    threshold=self.unknown.threshold,
+                    classes=classes,
+                    similar=[Similar(image_id=each, picture=self._similar(each)) for each in similar[number]],
+                )
+            )
+        return found
+
+    def explain(self, pictures: Sequence[bytes]) -> list[Explanation]:
+        """Grad-CAM of each picture's most likely class."""
+        labels = [each.label for each in self.predict(pictures)]
+        ((crops,),) = batches(pictures, self.explainer.preprocessing, 1, len(pictures))
+        found = []
+        for label, crop, heat in zip(labels, crops, self.explainer.heat(crops, labels), strict=True):
+            shown = overlay(np.ascontiguousarray(crop.permute(1, 2, 0).numpy()), heat)
+            found.append(Explanation(label=label, picture=_data(_jpeg(shown))))
+        return found
+
+    @lru_cache(maxsize=4096)  # noqa: B019 (there is one of it, for as long as the process runs)
+    def _similar(self, image_id: str) -> str:
+        assert self.neighbours is not None
+        return _data(thumbnail(self.neighbours.files[image_id].read_bytes()))
+
+
+def _jpeg(pixels: np.ndarray) -> bytes:
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, "JPEG", quality=90)
+    return file.getvalue()
+
+
+def _data(jpeg: bytes) -> str:
+    return f"data:image/jpeg;base64,{base64.b64encode(jpeg).decode('ascii')}"
