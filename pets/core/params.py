@@ -11,8 +11,7 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 from ruamel.yaml import YAML, YAMLError
-from ruamel.yaml.comments import CommentedMap
-from ruamel.yaml.representer import RoundTripRepresenter
+from ruamel.yaml.comments import CommentedMap, CommentedSeq
 
 from pets.core import names
 from pets.core.errors import UserError, nearest
@@ -65,12 +64,11 @@ def override(assignments: list[str], complete: Callable[[Any, list[str]], None] 
     """Write ``key=value`` pairs (dotted keys, YAML values) into params.yaml and keep its comments.
 
     Only under ``datasets`` may a key be new; the list ``folders`` is brought up to date. ``complete`` is
-    called before anything is written, with the content and the names of the data sets that were set.
+    called before anything is written, with the content and the names of the data sets that were set. It is
+    written as `dvc exp run -S` writes it.
     """
     yaml = YAML()
     yaml.preserve_quotes = True
-    yaml.width = 200
-    yaml.representer.add_representer(type(None), _represent_null)
     _load()  # reports a broken file
     content: Any = yaml.load(FILE)
     datasets: list[str] = []
@@ -84,21 +82,25 @@ def override(assignments: list[str], complete: Callable[[Any, list[str]], None] 
                 raise UserError(f"{FILE} has no '{key}' to set; write it as section.key=value.")
             parent, section = section, section.get(name) if name in section else _make(section, name)
         try:
-            parent[last] = YAML().load(value)  # keeps [a, b] on its line
+            parent[last] = _as_blocks(YAML().load(value))
         except YAMLError as error:
             raise UserError(f"{key}={value} is not valid YAML: {' '.join(str(error).split())}") from None
         datasets += [parents[1] if parents[1:] else last] if may_be_new else []
     _check_run(content)
     complete(content, datasets)
     if (listed := folders(content)) != content.get("folders"):
-        content["folders"] = YAML().load(f"[{', '.join(listed)}]")
+        content["folders"] = listed
     with atomic(FILE) as temporary:
         yaml.dump(content, temporary)
 
 
-def _represent_null(representer: RoundTripRepresenter, _: None) -> Any:
-    """As this project writes it; ruamel.yaml leaves the place empty."""
-    return representer.represent_scalar("tag:yaml.org,2002:null", "null")
+def _as_blocks(value: Any) -> Any:
+    """The value with its lists written an item a line, as `dvc exp run -S` rewrites all lists."""
+    if isinstance(value, CommentedSeq):
+        value.fa.set_block_style()
+    for each in value.values() if isinstance(value, Mapping) else value if isinstance(value, list) else ():
+        _as_blocks(each)
+    return value
 
 
 def _make(section: CommentedMap, name: str) -> CommentedMap:

@@ -2,6 +2,7 @@ from pathlib import Path
 
 import pytest
 import torchvision
+from dvc.utils.hydra import apply_overrides
 from ruamel.yaml import YAML
 
 from pets.core import names, params
@@ -37,24 +38,28 @@ def test_reads_a_section_and_a_single_key(file: Path) -> None:
         ("size: 3", "size: large", "'mine.size' is 'large'"),
         ("  size: 3  # pixels\n", "", "'mine.size' is missing"),
         ("\nmine:", "\nmein:", "'mine' is not in params.yaml; did you mean 'mein'?"),
-        ("[vgg16,", "[vgg61,", "the unknown backbone 'vgg61'; did you mean 'vgg19' or 'vgg16'"),
-        ("[vgg16,", "[timm/resnet50.a9_in1k,", "the unknown backbone 'timm/resnet50.a9_in1k'; did you mean"),
+        ("- vgg16\n", "- vgg61\n", "the unknown backbone 'vgg61'; did you mean 'vgg19' or 'vgg16'"),
         (
-            "[vgg16,",
-            "[vgg16+resnet5,",
+            "- vgg16\n",
+            "- timm/resnet50.a9_in1k\n",
+            "the unknown backbone 'timm/resnet50.a9_in1k'; did you mean",
+        ),
+        (
+            "- vgg16\n",
+            "- vgg16+resnet5\n",
             "the unknown backbone 'resnet5', a part of 'vgg16+resnet5'; did you mean",
         ),
-        ("[vgg16,", "[vgg16+,", "the unknown backbone '', a part of 'vgg16+'"),
-        ("[vgg16,", "[vgg16+vgg16,", "joins 'vgg16' with itself in 'vgg16+vgg16'"),
-        ("[vgg16,", "[resnet50-IMAGENET1K_V3,", "did you mean 'resnet50-IMAGENET1K_V2'"),
+        ("- vgg16\n", "- vgg16+\n", "the unknown backbone '', a part of 'vgg16+'"),
+        ("- vgg16\n", "- vgg16+vgg16\n", "joins 'vgg16' with itself in 'vgg16+vgg16'"),
+        ("- vgg16\n", "- resnet50-IMAGENET1K_V3\n", "did you mean 'resnet50-IMAGENET1K_V2'"),
         (
-            "[vgg16,",
-            "[resnet50@IMAGENET1K_V1,",
+            "- vgg16\n",
+            "- resnet50@IMAGENET1K_V1\n",
             "no place for an @ in a stage's name; write 'resnet50-IMAGENET1K_V1'",
         ),
-        ("[linear,", "[lineal,", "run.heads names the unknown head 'lineal'; did you mean 'linear'?"),
-        ("datasets: [oxford-iiit-pet]", "datasets: [oxford]", "names the unknown data set 'oxford'"),
-        ("[linear,", "[knn,", "names 'knn' twice"),
+        ("- linear\n", "- lineal\n", "run.heads names the unknown head 'lineal'; did you mean 'linear'?"),
+        ("- oxford-iiit-pet\n", "- oxford\n", "names the unknown data set 'oxford'"),
+        ("- linear\n", "- knn\n", "names 'knn' twice"),
         ("size: 3", "size: [3", "is not valid YAML"),
     ],
 )
@@ -77,11 +82,25 @@ def test_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_override_keeps_the_comments(file: Path) -> None:
     params.override(["run.heads=[knn, mlp]", "mine.size=4"])
     text = file.read_text()
-    assert "heads: [knn, mlp]" in text
+    assert "  heads:\n  - knn\n  - mlp\n" in text
     assert "size: 4  # pixels" in text
     assert text.count("#") == COMMITTED.read_text().count("#") + 1
     with pytest.raises(UserError, match=r"no 'mine\.colour'"):
         params.override(["mine.colour=red"])
+
+
+@pytest.mark.parametrize(
+    "assignment",
+    ["run.heads=[knn,mlp]", "seed=9", "embed.cluster=auto", "embed.cluster=null", "attack.steps=3"],
+)
+def test_it_is_written_as_dvc_exp_run_writes_it(file: Path, assignment: str) -> None:
+    """So that branches that changed different parameters, by either, merge."""
+    file.write_text(COMMITTED.read_text())
+    params.override([assignment])
+    ours = file.read_text()
+    file.write_text(COMMITTED.read_text())
+    apply_overrides(str(file), [assignment])
+    assert file.read_text() == ours
 
 
 def test_override_changes_only_what_is_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -89,7 +108,7 @@ def test_override_changes_only_what_is_set(tmp_path: Path, monkeypatch: pytest.M
     before = COMMITTED.read_text()
     Path("params.yaml").write_text(before)
     params.override(["seed=8"])
-    assert Path("params.yaml").read_text() == before.replace("seed: 7\n\n", "seed: 8\n\n")
+    assert Path("params.yaml").read_text() == before.replace("seed: 7  #", "seed: 8  #")
 
 
 class TestAddingADataSet:
@@ -107,12 +126,9 @@ class TestAddingADataSet:
         assign([*(each.format(folder) for each in assignments), "run.datasets=[my-photos]"])
         content = YAML(typ="safe").load(file)
         assert content["datasets"]["my-photos"] == {"source": "image-folder", "path": str(folder)}
-        assert "\nfolders: [my-photos]\n" in file.read_text()
+        assert "\nfolders:\n- my-photos\n" in file.read_text()
         lines, before = file.read_text().splitlines(), COMMITTED.read_text().splitlines()
-        assert [each for each in before if each not in lines and "null" not in each] == [
-            "  datasets: [oxford-iiit-pet]",
-            "folders: []",
-        ]
+        assert [each for each in before if each not in lines] == ["  - oxford-iiit-pet", "folders: []"]
         assign(["run.datasets=[sample]"])
         assert "\nfolders: []\n" in file.read_text()
 
