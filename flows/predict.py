@@ -31,7 +31,7 @@ def predict(photos: list[str], model: str | None = None, to: str = "predictions"
 
     logger = get_run_logger()
     process = subprocess.Popen(
-        command([*photos, "--to", to, *(["--model", model] if model else [])]),
+        command(["--to", to, *(["--model", model] if model else []), "--", *photos]),
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,

@@ -91,7 +91,7 @@ def _leave_out(
         for left_out in filter(len, np.array_split(order, min(groups, len(order)))):
             logits, known = without(heads.load(head.name), examples, left_out, setting, seed)
             memory = memory_of(known, seed)
-            outputs = logits(test.features).double() / unknown.temperature
+            outputs = logits(test.features).double() / head.calibration.temperature
             scores = {
                 name: score(outputs, test.features, memory).double().cpu().numpy()
                 for name, score in SCORES.items()

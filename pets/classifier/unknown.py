@@ -67,26 +67,24 @@ SCORES: dict[str, Score] = {
 class Unknown:
     """Which of `SCORES` is used, the ``threshold`` above which a picture is unknown, and what they need.
 
-    ``temperature`` divides the logits; ``memory`` [m, dimensions], float16, are training vectors of unit
-    length, kept only for "neighbours".
+    ``memory`` [m, dimensions], float16, are training vectors of unit length, kept only for "neighbours".
     """
 
     score: str
     threshold: float
-    temperature: float
     memory: torch.Tensor
 
     @torch.inference_mode()
     def scores(self, head: FittedHead, features: torch.Tensor, score: str | None = None) -> torch.Tensor:
         """The chosen score [n], or another, float64, of features [n, dimensions]: high where unknown."""
-        logits = head.uncalibrated(features).double() / self.temperature
+        logits = head.uncalibrated(features).double() / head.calibration.temperature
         return SCORES[score or self.score](logits, features, self.memory).double().cpu()
 
     def save(self, folder: Path) -> dict[str, Any]:
         """Write unknown.safetensors into a model's folder; returns what head.json keeps as "unknown"."""
         needed = self.memory if self.score == "neighbours" else self.memory[:0]
         save_file({"memory": needed.cpu().contiguous()}, folder / "unknown.safetensors")
-        return {"score": self.score, "threshold": self.threshold, "temperature": self.temperature}
+        return {"score": self.score, "threshold": self.threshold}
 
 
 def load_unknown(folder: Path) -> Unknown:
@@ -121,7 +119,7 @@ def fit_unknown(
     chosen = max(means, key=lambda name: means[name])
 
     memory = memory_of(train + validation, seed)
-    unknown = Unknown(chosen, 0, temperature, memory)
+    unknown = Unknown(chosen, 0, memory)
     if chosen == "neighbours":  # the memory has the validation images too: each one's nearest is itself
         on_validation = _distance(validation.features, memory, NEIGHBOUR + 1).double()
     else:

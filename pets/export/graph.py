@@ -34,7 +34,8 @@ class Deployed(nn.Module):
             blocks.append(mean.to(getattr(torch, extractor.dtype)).float())  # rounded as it is stored
         vector, head = join(blocks), self.classifier.head
         logits = head.uncalibrated(vector).double()
-        score = SCORES[self.unknown.score](logits / self.unknown.temperature, vector, self.unknown.memory)
+        scaled = logits / head.calibration.temperature
+        score = SCORES[self.unknown.score](scaled, vector, self.unknown.memory)
         return head.calibration.log_probabilities(logits).exp().float(), score.float()
 
 

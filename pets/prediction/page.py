@@ -41,7 +41,11 @@ def write(into: Path, model: Model, files: Mapping[str, Path], similar: Mapping[
 
     def shown(row: dict[str, Any]) -> dict[str, Any]:
         if row["problem"] is None:
-            row["picture"] = _thumbnail(files[row["path"]])
+            try:
+                row["picture"] = _thumbnail(files[row["path"]])
+            except OSError as error:  # it was there when it was embedded
+                row["problem"] = f"it can't be read again: {error.strerror}"
+        if row["problem"] is None:
             row["similar"] = [(image_id, small(image_id)) for image_id in row["similar"]]
             row["unsure"] = row["probability"] < UNSURE
         row["name"] = Path(row["path"]).name

@@ -1,4 +1,6 @@
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torchvision
@@ -101,6 +103,31 @@ def test_it_is_written_as_dvc_exp_run_writes_it(file: Path, assignment: str) -> 
     file.write_text(COMMITTED.read_text())
     apply_overrides(str(file), [assignment])
     assert file.read_text() == ours
+
+
+def lists(content: Any, prefix: str = "") -> Iterator[str]:
+    """The keys of all lists."""
+    for key, value in content.items():
+        if isinstance(value, dict):
+            yield from lists(value, f"{prefix}{key}.")
+        elif isinstance(value, list):
+            yield prefix + key
+
+
+def test_every_list_can_be_set_by_either_and_keeps_all_comments(file: Path) -> None:
+    before = COMMITTED.read_text()
+    for key in lists(YAML(typ="safe").load(before)):
+        if key in ("folders", "run.datasets", "run.backbones", "run.heads"):
+            continue
+        for value in ([], ["a"], ["a", "b", "c"]):
+            for set_ in (params.override, lambda assignments: apply_overrides(str(file), assignments)):
+                file.write_text(before)
+                set_([f"{key}=[{','.join(value)}]"])
+                found: Any = YAML(typ="safe").load(file)
+                for part in key.split("."):
+                    found = found[part]
+                assert found == value, key
+                assert file.read_text().count("#") == before.count("#"), key
 
 
 def test_override_changes_only_what_is_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

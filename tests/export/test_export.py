@@ -86,7 +86,7 @@ def made(head: str, kinds: tuple[str, ...], score: str) -> tuple[Classifier, Unk
     examples = Examples(random, torch.arange(40) % 5)
     tensors = heads.load(head).fit(examples, 5, SETTINGS[head], 0)
     fitted = FittedHead(head, tensors, Calibration(1.3, 0.2, [0.1, 0.0, -0.1, 0.2, 0.0]), CLASSES)
-    return Classifier(fitted, extractors), Unknown(score, 0.0, 1.3, unit(random).half())
+    return Classifier(fitted, extractors), Unknown(score, 0.0, unit(random).half())
 
 
 @pytest.mark.parametrize(

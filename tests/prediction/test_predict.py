@@ -314,10 +314,17 @@ def test_more_pictures_than_a_page_holds_are_split(
     catalog = pd.read_parquet(workspace.path / "predictions/.catalog.parquet")
     files = dict(zip(catalog["image_id"], map(Path, catalog["path"]), strict=True))
     images = workspace.path / "data/sample/raw/images"
-    pages.write(tmp_path, models.find(MODEL), files, {file.stem: file for file in images.iterdir()})
+    gone = next(each for each in files if each.endswith("again.jpg"))
+    pages.write(
+        tmp_path,
+        models.find(MODEL),
+        files | {gone: tmp_path / "gone.jpg"},
+        {file.stem: file for file in images.iterdir()},
+    )
     names = sorted(each.name for each in tmp_path.glob("*.html"))
     assert names == ["index-2.html", "index-3.html", "index.html"]
     texts = [(tmp_path / name).read_text() for name in ("index.html", "index-2.html", "index-3.html")]
     assert [text.count('<li class="picture') for text in texts] == [50, 50, len(files) - 100]
     assert "This is page 2 of 3" in texts[1]
+    assert texts[0].count("read again: No such file or directory") == 1
     assert NASTY.replace("/", "") not in "".join(texts)
