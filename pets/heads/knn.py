@@ -35,11 +35,14 @@ def trials(
 
 
 def fit(examples: Examples, classes: int, setting: dict[str, Any], seed: int) -> dict[str, torch.Tensor]:
-    """The images' features, of unit length in float16, and their labels, one-hot [n, classes]."""
+    """The images' features, of unit length in float16, and their labels, one-hot [n, classes].
+
+    Of fewer images than neighbours all are neighbours.
+    """
     return {
         "features": unit(examples.features).half(),
         "votes": functional.one_hot(examples.labels, classes).float(),
-        "neighbours": torch.tensor(setting["neighbours"]),
+        "neighbours": torch.tensor(min(setting["neighbours"], len(examples))),
     }
 
 

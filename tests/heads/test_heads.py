@@ -101,6 +101,12 @@ class TestEveryHead:
         torch.testing.assert_close(together, alone, rtol=1e-4, atol=1e-5)
 
 
+def test_knn_of_fewer_images_than_neighbours_takes_all() -> None:
+    examples, features = clusters(20), clusters(10, seed=1).features
+    few, more = (knn.fit(examples, CLASSES, {"neighbours": each}, 0) for each in (20, 50))
+    assert torch.equal(knn.logits(few, features), knn.logits(more, features))
+
+
 def objective(
     features: torch.Tensor, labels: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor, penalty: float
 ) -> float:
