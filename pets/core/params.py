@@ -96,7 +96,7 @@ def override(assignments: list[str], complete: Callable[[Any, list[str]], None] 
 
 def _as_blocks(value: Any) -> Any:
     """The value with its lists written an item a line, as `dvc exp run -S` rewrites all lists."""
-    if isinstance(value, CommentedSeq):
+    if isinstance(value, CommentedSeq) and value:
         value.fa.set_block_style()
     for each in value.values() if isinstance(value, Mapping) else value if isinstance(value, list) else ():
         _as_blocks(each)
