@@ -1,6 +1,6 @@
 """A page on this machine that names the class of a photo, by a trained model; and the same as a JSON API."""
 
-import subprocess
+import os
 import sys
 from collections.abc import Sequence
 
@@ -9,18 +9,13 @@ from pets.prediction import models
 from pets.serving.arguments import parser
 
 
-def main(words: Sequence[str]) -> int:
-    """The command line. What serves is a process of its own, because it imports PyTorch."""
+def main(words: Sequence[str]) -> None:
+    """The command line. This process becomes the one that serves, which imports PyTorch."""
     options = parser().parse_args(words)
     with errors_reported("serve"):
         models.find(options.model)  # a mistyped name is reported before PyTorch is imported
-    command = [sys.executable, "-m", "pets.serving.serve", *words]
-    with subprocess.Popen(command) as process:
-        try:
-            return process.wait()
-        except KeyboardInterrupt:  # the process got it, too, and ends by itself
-            return process.wait()
+    os.execv(sys.executable, [sys.executable, "-m", "pets.serving.serve", *words])  # noqa: S606 (no shell is wanted)
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    main(sys.argv[1:])

@@ -1,6 +1,6 @@
 """How well a model tells pictures of no class that it knows, of other data sets and of classes left out."""
 
-from pydantic import PositiveInt
+from pydantic import Field, PositiveInt
 
 from pets.classifier.examples import examples_of
 from pets.classifier.fitted_head import load_head
@@ -17,7 +17,7 @@ from pets.embeddings.outliers import read_outliers
 class Settings(Section):
     """The section ``unknown`` of params.yaml."""
 
-    groups: PositiveInt
+    groups: int = Field(ge=2)
     bootstrap: PositiveInt
 
 

@@ -2,7 +2,7 @@
 
 A head gives every picture one of its classes, often with a high probability. What tells a picture of another
 kind is one of `SCORES`, chosen and given its threshold without a single picture of another kind: classes of
-the data set itself are left out of a fit in turn and play the unknown.
+the data set itself are left out of a fit in turn and stand for the unknown.
 """
 
 from collections.abc import Callable
@@ -120,8 +120,10 @@ def fit_unknown(
 
     memory = memory_of(train + validation, seed)
     unknown = Unknown(chosen, 0, memory)
-    if chosen == "neighbours":  # the memory has the validation images too: each one's nearest is itself
-        on_validation = _distance(validation.features, memory, NEIGHBOUR + 1).double()
+    if chosen == "neighbours":
+        # The memory has the validation images too, unless it is a small sample: each one's nearest is itself.
+        itself = int(len(train) + len(validation) <= MEMORY)
+        on_validation = _distance(validation.features, memory, NEIGHBOUR + itself).double()
     else:
         on_validation = unknown.scores(on_train, validation.features)
     return replace(unknown, threshold=float(on_validation.quantile(PASS))), means

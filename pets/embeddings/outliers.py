@@ -19,10 +19,10 @@ def write_outliers(data: Dataset, backbone: str) -> None:
     image_ids = data.usable()["image_id"]
     features = features_of(data, backbone, image_ids[:: -(-len(image_ids) // MOST) or 1])
     with atomic(FOLDER / backbone / f"{data.name}.safetensors") as file:
-        save_file({"features": features.half()}, file)
+        save_file({"features": features.contiguous()}, file)
 
 
 def read_outliers(backbone: str, datasets: Iterable[str]) -> dict[str, torch.Tensor]:
     """The features, float32 [n, dimensions], by data set."""
     files = {name: FOLDER / backbone / f"{name}.safetensors" for name in datasets}
-    return {name: load_file(file)["features"].float() for name, file in files.items()}
+    return {name: load_file(file)["features"] for name, file in files.items()}

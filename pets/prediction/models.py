@@ -1,6 +1,5 @@
 """Which trained model predicts. Without PyTorch, so that a mistyped name is reported at once."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -32,11 +31,6 @@ class Model:
         return self.name.split("/", 1)[1].rpartition("/")[0]
 
     @property
-    def head(self) -> str:
-        """Its head."""
-        return self.name.rpartition("/")[2]
-
-    @property
     def sha256(self) -> str:
         """The checksum of the head's tensors."""
         return checksum(self.folder / "head.safetensors")
@@ -53,12 +47,6 @@ class Model:
         table = pd.read_csv(self.folder / "validation.csv")
         chosen = table[table["chosen"].astype(str).str.lower() == "true"].iloc[0]
         return float(chosen["top1"]), -float(chosen["nll"])
-
-
-def best_of(dataset: str, backbones: Sequence[str], heads: Sequence[str]) -> Model:
-    """Of a data set's models with these backbones and heads, the best on its validation images."""
-    names = [f"{dataset}/{backbone}/{head}" for backbone in backbones for head in heads]
-    return max((Model(each, MODELS / each) for each in names), key=lambda each: each.validation_score)
 
 
 def find(name: str | None) -> Model:

@@ -2,6 +2,7 @@
 
 import base64
 import io
+import threading
 from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
@@ -67,6 +68,7 @@ class Answers:
         for part, recipe in described["embeddings"].items():
             checked(build(part, weights), recipe, model)
         self.model = model
+        self.lock = threading.Lock()  # Grad-CAM puts hooks on the networks that predictions run
         self.classifier = load(model.folder, weights, device, "float32")
         if self.classifier.device == "cpu":
             for each in self.classifier.extractors:
@@ -86,6 +88,10 @@ class Answers:
 
     def predict(self, pictures: Sequence[bytes]) -> list[Prediction]:
         """Of pictures that can be decoded, read as `embed` reads them."""
+        with self.lock:
+            return self._predict(pictures)
+
+    def _predict(self, pictures: Sequence[bytes]) -> list[Prediction]:
         features = self.classifier.features_of_files(pictures)
         probabilities = self.classifier.head.probabilities(features)
         scores = self.unknown.scores(self.classifier.head, features).tolist()
@@ -116,10 +122,12 @@ class Answers:
 
     def explain(self, pictures: Sequence[bytes]) -> list[Explanation]:
         """Grad-CAM of each picture's most likely class."""
-        labels = [each.label for each in self.predict(pictures)]
         ((crops,),) = batches(pictures, self.explainer.preprocessing, 1, len(pictures))
+        with self.lock:
+            labels = [each.label for each in self._predict(pictures)]
+            maps = self.explainer.heat(crops, labels)
         found = []
-        for label, crop, heat in zip(labels, crops, self.explainer.heat(crops, labels), strict=True):
+        for label, crop, heat in zip(labels, crops, maps, strict=True):
             shown = overlay(np.ascontiguousarray(crop.permute(1, 2, 0).numpy()), heat)
             found.append(Explanation(label=label, picture=_data(_jpeg(shown))))
         return found

@@ -15,6 +15,7 @@ from fastapi import Depends, FastAPI, HTTPException, Request
 from fastapi.responses import HTMLResponse
 from PIL import Image
 from starlette.middleware.trustedhost import TrustedHostMiddleware
+from starlette.requests import ClientDisconnect
 
 from pets.images.decoding import UndecodableError, decode
 from pets.report.evaluation import display_name, plural
@@ -24,6 +25,18 @@ from pets.serving.batching import Batcher, BusyError
 
 MEBIBYTES = 20  # of an upload
 PIXELS = 50_000_000  # of a picture
+FORMATS = (
+    "AVIF",
+    "BMP",
+    "GIF",
+    "JPEG",
+    "MPO",
+    "PNG",
+    "TIFF",
+    "WEBP",
+)  # Pillow runs a program for some others
+UPLOADS = 32  # that are held at a time; more wait without being read
+DECODED = 2  # at a time: each may take a gigabyte for a moment
 SECONDS = 20  # for an upload to arrive
 WAITING = 256  # requests that wait for the network
 Answer = TypeVar("Answer")
@@ -53,6 +66,7 @@ def make_app(answers: Answers) -> FastAPI:
     app = FastAPI(title="Pets", version="1", lifespan=computing, docs_url=None, redoc_url=None)
     # A name that another site lets point here (DNS rebinding) is refused.
     app.add_middleware(TrustedHostMiddleware, allowed_hosts=["localhost", "127.0.0.1"])
+    app.state.uploads, app.state.decoding = asyncio.Semaphore(UPLOADS), asyncio.Semaphore(DECODED)
     html = _page(answers)
 
     @app.get("/", response_class=HTMLResponse, include_in_schema=False)
@@ -89,31 +103,38 @@ async def uploaded(request: Request) -> bytes:
     too_large = HTTPException(413, f"the picture has more than {MEBIBYTES} MiB.")
     if int(request.headers.get("content-length") or 0) > MEBIBYTES << 20:
         raise too_large
-    data = bytearray()
-    try:
-        async with asyncio.timeout(SECONDS):
-            async for chunk in request.stream():
-                data += chunk
-                if len(data) > MEBIBYTES << 20:
-                    raise too_large
-    except TimeoutError:
-        raise HTTPException(408, f"the picture did not arrive within {SECONDS} seconds.") from None
-    picture = bytes(data)
-    await asyncio.to_thread(check, picture)
+    async with request.app.state.uploads:
+        data = bytearray()
+        try:
+            async with asyncio.timeout(SECONDS):
+                async for chunk in request.stream():
+                    data += chunk
+                    if len(data) > MEBIBYTES << 20:
+                        raise too_large
+        except TimeoutError:
+            raise HTTPException(408, f"the picture did not arrive within {SECONDS} seconds.") from None
+        except ClientDisconnect:
+            raise HTTPException(400, "the upload broke off.") from None
+        picture = bytes(data)
+        async with request.app.state.decoding:
+            await asyncio.to_thread(check, picture)
     return picture
 
 
 def check(picture: bytes) -> None:
     """HTTPException where the picture can't be decoded, or has too many pixels."""
+    most = f"more than {PIXELS // 1_000_000} million pixels"
     try:
-        try:
-            with Image.open(io.BytesIO(picture)) as image:  # reads the header alone
-                width, height = image.size
-        except Exception:  # noqa: BLE001 (of broken files, decoders raise anything; `decode` says what)
-            width = height = 0
-        if width * height > PIXELS:
-            most = PIXELS // 1_000_000
-            raise HTTPException(413, f"the picture has {width} x {height} pixels, more than {most} million.")
+        with Image.open(io.BytesIO(picture), formats=FORMATS) as image:  # which reads the header alone
+            width, height = image.size
+    except Image.DecompressionBombError:
+        raise HTTPException(413, f"the picture has {most}.") from None
+    except Exception:  # noqa: BLE001 (of broken files, decoders raise anything)
+        reason = "not a picture of a known format" if picture else "the file is empty"
+        raise HTTPException(422, f"the picture can't be read: {reason}.") from None
+    if width * height > PIXELS:
+        raise HTTPException(413, f"the picture has {width} x {height}, {most}.")
+    try:
         decode(picture)
     except UndecodableError as error:
         raise HTTPException(422, f"the picture can't be read: {error}.") from None

@@ -29,14 +29,11 @@ class Batcher(Generic[In, Out]):
         return await future
 
     async def run(self) -> None:
-        """Compute until cancelled. A client that has gone, and so cancelled its future, costs nothing."""
+        """Compute until cancelled."""
         while True:
             batch = [await self.queue.get()]
             while len(batch) < self.size and not self.queue.empty():
                 batch.append(self.queue.get_nowait())
-            batch = [(item, future) for item, future in batch if not future.done()]
-            if not batch:
-                continue
             try:
                 results = await asyncio.to_thread(self.compute, [item for item, _ in batch])
             except Exception as error:  # noqa: BLE001 (whatever it is, it is the requests')
@@ -47,3 +44,4 @@ class Batcher(Generic[In, Out]):
                 for (_, future), result in zip(batch, results, strict=True):
                     if not future.done():
                         future.set_result(result)
+            del batch  # what was uploaded isn't kept until the next request

@@ -11,7 +11,7 @@ get("curl").textContent = get("curl").textContent.replace("http://127.0.0.1", lo
 const ask = async (path, file) => {
   const type = file.type.startsWith("image/") ? file.type : "image/unknown";
   const response = await fetch(path, { method: "POST", body: file, headers: { "Content-Type": type } });
-  const body = await response.json();
+  const body = await response.json().catch(() => ({ detail: `the server answers ${response.status}` }));
   if (!response.ok) throw new Error(body.detail);
   return body;
 };
@@ -22,7 +22,7 @@ const show = async (file) => {
   get("result").hidden = true;
   get("gradcam").hidden = true;
   if (file.size > limit * 2 ** 20) return say(`${file.name} has more than ${limit} MiB.`, true);
-  say(`Looking at ${file.name} …`);
+  say(`Reading ${file.name} …`);
   try {
     const found = await ask("/api/predict", file);
     if (mine !== shown) return;

@@ -140,6 +140,11 @@ def test_the_stage_exports_the_models_that_are_asked_for(finished: Workspace, tm
     workspace.run("dvc", "repro", *(f"export@sample-{BACKBONE}-{head}" for head in ("linear", "prototype")))
     left_out = workspace.path / "exports/sample" / BACKBONE / "prototype"
     assert [each.name for each in left_out.iterdir()] == ["not-exported.txt"]
+    workspace.set_params(f"export.models=[{BACKBONE}/lineal]")
+    output = workspace.run("python", "-m", "stages.export", "sample", BACKBONE, "linear", fails=True)
+    assert output.count("\n") == 1
+    assert "export.models" in output
+    assert "did you mean 'linear'?" in output
     folder = workspace.path / "exports/sample" / BACKBONE / "linear"
     for row in read_json(folder / "parity.json"):
         assert (row["pictures"], row["different_top1"]) == (12, 0)

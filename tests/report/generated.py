@@ -129,11 +129,11 @@ def write_curve(file: Path, best: float) -> None:
 def write_unknown(folder: Path, labels: list[str]) -> None:
     """What the stage `unknown` writes: the second of two scores is chosen."""
     rows = [
-        (unknown, score, 40, auroc, auroc - 0.03, auroc + 0.02, called, score == "max_logit")
+        (unknown, score, 40, auroc, auroc - 0.03, auroc + 0.02, called, 0.96, score == "max_logit")
         for unknown, auroc, called in (("textures", 0.97, 0.93), ("classes left out", 0.81, 0.35))
         for score in ("energy", "max_logit")
     ]
-    columns = ["unknown", "score", "images", "auroc", "low", "high", "called_unknown", "chosen"]
+    columns = ["unknown", "score", "images", "auroc", "low", "high", "called_unknown", "known_pass", "chosen"]
     folder.mkdir(parents=True)
     pd.DataFrame(rows, columns=columns).to_csv(folder / "auroc.csv", index=False)
     classes = {

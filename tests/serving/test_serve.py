@@ -93,12 +93,14 @@ def test_two_hundred_clients_at_once_get_the_predictions_of_evaluate(
         (b"", "image/png", 422, "the file is empty"),
         (b"no picture", "image/png", 422, "not a picture of a known format"),
         (png(300, 300)[:400], "image/png", 422, "truncated"),
-        (png(30_000, 2_000), "image/png", 413, "30000 x 2000 pixels, more than 50 million"),
+        (png(30_000, 2_000), "image/png", 413, "30000 x 2000, more than 50 million pixels"),
+        (png(20_000, 20_000), "image/png", 413, "more than 50 million pixels"),
+        (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", "image/eps", 422, "not a picture of a known"),
         (b"x" * ((20 << 20) + 1), "image/jpeg", 413, "more than 20 MiB"),
         (png(8, 8), "text/plain", 415, "send the picture as the body"),
         (png(8, 8), "", 415, "send the picture as the body"),
     ],
-    ids=["empty", "text", "cut off", "bomb", "large", "not an image", "no type"],
+    ids=["empty", "text", "cut off", "bomb", "larger bomb", "PostScript", "large", "not an image", "no type"],
 )
 def test_what_is_refused(address: str, data: bytes, kind: str, status: int, text: str) -> None:
     for path in ("/api/predict", "/api/gradcam"):
@@ -106,6 +108,18 @@ def test_what_is_refused(address: str, data: bytes, kind: str, status: int, text
         assert response.status_code == status
         assert text in response.json()["detail"]
         assert "\n" not in response.json()["detail"]
+
+
+def test_grad_cam_and_predictions_at_once_do_not_disturb_each_other(
+    address: str, evaluated: pd.DataFrame
+) -> None:
+    pictures = [file.read_bytes() for file in evaluated["file"].head(12)]
+    asked = [(picture, path) for picture in pictures for path in ("/api/predict", "/api/gradcam")]
+    with ThreadPoolExecutor(24) as pool:
+        found = list(pool.map(lambda each: post(address, each[0], path=each[1]), asked))
+    assert [each.status_code for each in found] == [200] * len(asked)
+    labels = [each.json()["label"] for each in found]
+    assert labels[::2] == labels[1::2] == list(evaluated["predicted"].head(12))
 
 
 def test_an_upload_of_500_mb_is_refused_before_it_is_sent(address: str) -> None:
