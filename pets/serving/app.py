@@ -25,16 +25,7 @@ from pets.serving.batching import Batcher, BusyError
 
 MEBIBYTES = 20  # of an upload
 PIXELS = 50_000_000  # of a picture
-FORMATS = (
-    "AVIF",
-    "BMP",
-    "GIF",
-    "JPEG",
-    "MPO",
-    "PNG",
-    "TIFF",
-    "WEBP",
-)  # Pillow runs a program for some others
+FORMATS = ("AVIF", "BMP", "GIF", "JPEG", "PNG", "TIFF", "WEBP")  # Pillow runs a program for some others
 UPLOADS = 32  # that are held at a time; more wait without being read
 DECODED = 2  # at a time: each may take a gigabyte for a moment
 SECONDS = 20  # for an upload to arrive
@@ -124,8 +115,10 @@ async def uploaded(request: Request) -> bytes:
 def check(picture: bytes) -> None:
     """HTTPException where the picture can't be decoded, or has too many pixels."""
     most = f"more than {PIXELS // 1_000_000} million pixels"
+    Image.init()  # so that all formats are registered
+    formats = [each for each in FORMATS if each in Image.OPEN]
     try:
-        with Image.open(io.BytesIO(picture), formats=FORMATS) as image:  # which reads the header alone
+        with Image.open(io.BytesIO(picture), formats=formats) as image:  # which reads the header alone
             width, height = image.size
     except Image.DecompressionBombError:
         raise HTTPException(413, f"the picture has {most}.") from None

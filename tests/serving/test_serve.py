@@ -216,12 +216,14 @@ def test_a_photo_is_dropped_and_its_breed_read(page: Page, evaluated: pd.DataFra
 
 
 def test_the_file_is_chosen_by_keyboard(page: Page) -> None:
-    for _ in range(3):
+    page.bring_to_front()
+    for _ in range(8):
         page.keyboard.press("Tab")
         if page.evaluate("document.activeElement.id") == "file":
             break
+    assert page.evaluate("document.activeElement.id") == "file"
     with page.expect_file_chooser():
-        page.keyboard.press("Enter")
+        page.keyboard.press("Space")
 
 
 class TestCommand:

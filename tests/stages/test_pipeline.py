@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
+from ruamel.yaml import YAML
 
 from pets.embeddings import store
 from tests.conftest import BACKBONE, HEADS, ROOT, Workspace, md5, pack
@@ -242,9 +243,10 @@ class TestBadInput:
         workspace.run("python", "-m", "stages.params", assignment, fails="run." in assignment)
         if "run." in assignment:
             assert (workspace.path / "params.yaml").read_text() == text  # refused, so not written
-            key, value = assignment.split("=")
-            line = next(each for each in text.splitlines() if f"  {key.split('.')[1]}: [" in each)
-            (workspace.path / "params.yaml").write_text(text.replace(line, f"  {key.split('.')[1]}: {value}"))
+            kind, name = assignment.removeprefix("run.").removesuffix("]").split("=[")
+            content = YAML(typ="safe").load(text)
+            content["run"][kind] = [name]
+            YAML(typ="safe").dump(content, workspace.path / "params.yaml")
         assert message in self.fails(workspace, "stages.split", "oxford-iiit-pet")
 
 
