@@ -24,10 +24,10 @@ class OpenSet:
     """Tables. A picture is called unknown where its score is above the model's threshold.
 
     ``auroc``: a row for each kind of unknown pictures and score: unknown, score, images, auroc, low and high
-    (its 95% interval), called_unknown (the share, by the chosen score),
-    known_pass (the share of the test images that are not), chosen. ``classes``: a row for each
-    class that was left out: label, images, auroc, called_unknown. ``histogram`` of the chosen score: pictures
-    (test, classes left out, or a data set), from, to, share.
+    (its 95% interval), called_unknown (the share, by the chosen score), known_pass (the share of the test
+    images that are not), chosen. ``classes``: a row for each class that was left out: label, images, auroc,
+    called_unknown. ``histogram`` of the chosen score: pictures (test, classes left out, or a data set), from,
+    to, share.
     """
 
     auroc: pd.DataFrame

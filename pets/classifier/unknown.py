@@ -22,9 +22,7 @@ from pets.metrics.auroc import auroc
 
 PASS = 0.95  # the share of known pictures that are to be called known
 NEIGHBOUR = 10  # whose distance is the score
-MEMORY = (
-    20_000  # training vectors at most that the neighbours are among, and on which the scores are compared
-)
+MEMORY = 20_000  # training vectors at most, for the neighbours and for the comparison of the scores
 FOLDS = 3  # groups of classes that are left out in turn
 CHUNK = 4096  # images compared with the memory at a time
 
