@@ -111,12 +111,12 @@ class Dataset:
             "duplicates_across_splits": sorted(sorted(group["image_id"]) for group in across),
         }
 
-    def test_images(self, seed: int) -> pd.DataFrame:
-        """The test images, image_id, label, species, split and path, in an order drawn by the seed."""
+    def shuffled(self, split: str, seed: int) -> pd.DataFrame:
+        """A split's images, image_id, label, species, split and path, in an order drawn by the seed."""
         splits = self.splits()
-        test = splits[splits["split"] == "test"]
-        test = test.merge(self.catalog("image_id", "path"), on="image_id", validate="one_to_one")
-        return test.sort_values("image_id").sample(frac=1, random_state=seed).reset_index(drop=True)
+        images = splits[splits["split"] == split]
+        images = images.merge(self.catalog("image_id", "path"), on="image_id", validate="one_to_one")
+        return images.sort_values("image_id").sample(frac=1, random_state=seed).reset_index(drop=True)
 
 
 def file_stem(image_id: str) -> str:

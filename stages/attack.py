@@ -28,7 +28,7 @@ def main(dataset: str, backbone: str, head: str) -> None:
     device: Device = params.read("embed.device", Device)  # type: ignore[arg-type]
     data = Dataset(dataset)
     classifier = load(data.model(backbone, head), weights, device)
-    test = data.test_images(seed)
+    test = data.shuffled("test", seed)
     features = features_of(data, backbone, test["image_id"])
     probabilities = classifier.head.probabilities(features).numpy()
     goals = choose_goals(test, probabilities, classifier.classes, settings.gallery)

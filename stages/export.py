@@ -1,26 +1,17 @@
 """Write a model as one ONNX file, from pixels to probabilities, compared with evaluate; and its card."""
 
 from pathlib import Path
-from typing import Literal
-
-from pydantic import PositiveInt
 
 from pets.core import params
 from pets.core.files import atomic, write_json, write_text
-from pets.core.params import Section
 from pets.core.stage import run_stage
 from pets.dataset import Dataset
-
-
-class Settings(Section):
-    """The section ``export`` of params.yaml."""
-
-    models: list[str]
-    pictures: Literal["all"] | PositiveInt
+from pets.export.settings import Settings
 
 
 def main(dataset: str, backbone: str, head: str) -> None:
-    """Write exports/<dataset>/<backbone>/<head>: model.onnx, README.md (its card) and parity.json.
+    """Write exports/<dataset>/<backbone>/<head>: model.onnx, model.int8.onnx if asked
+    for, README.md (the card) and parity.json.
 
     A model that is not in the list ``export.models`` gets a line instead that says so.
     """
@@ -40,8 +31,7 @@ def main(dataset: str, backbone: str, head: str) -> None:
         # Imported here, because PyTorch takes seconds, and most models are not exported.
         from pets.export.export import export
 
-        most = None if settings.pictures == "all" else settings.pictures
-        table, card = export(data, backbone, head, weights, most, seed, folder / "model.onnx")
+        table, card = export(data, backbone, head, settings, weights, seed, folder)
         write_json(folder / "parity.json", table.to_dict("records"))
         write_text(folder / "README.md", card)
         print(table.to_string(index=False))

@@ -1,6 +1,7 @@
 """A scratch workspace for tests that run the pipeline as a user does: with real git, DVC and commands."""
 
 import fcntl
+import gc
 import hashlib
 import os
 import shutil
@@ -231,3 +232,4 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         return next((at for at, name in enumerate(LONGEST) if item.nodeid.startswith(name)), len(LONGEST))
 
     items.sort(key=place)
+    gc.freeze()  # statsmodels collects garbage at each call, which beside PyTorch takes half a second

@@ -12,7 +12,7 @@ STAGES = YAML(typ="safe").load(ROOT / "dvc.yaml")["stages"]
 
 # Code that cannot change an output, and why. A change of it re-runs nothing.
 EXEMPT = {
-    "pets": "sets how PyTorch's threads wait for each other",
+    "pets": "sets how PyTorch's threads wait for each other, and how often garbage is looked for",
     "pets.core.errors": "the texts of errors",
     "pets.core.files": "writes what it is given, atomically",
     "pets.core.names": "checks that names exist",

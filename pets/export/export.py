@@ -1,7 +1,9 @@
-"""One model to one file, compared with `evaluate`, and its card."""
+"""One model to one file, or two, compared with `evaluate`, and its card."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from pets.classifier.classifier import load
@@ -11,16 +13,18 @@ from pets.dataset import Dataset
 from pets.embeddings.features import features_of
 from pets.export import card
 from pets.export.graph import Deployed
+from pets.export.int8 import quantize
 from pets.export.onnx_file import parity, write
+from pets.export.settings import Settings
 from pets.images.decoding import decode
 
 
 def export(
-    data: Dataset, backbone: str, head: str, weights: Path, most: int | None, seed: int, file: Path
+    data: Dataset, backbone: str, head: str, settings: Settings, weights: Path, seed: int, into: Path
 ) -> tuple[pd.DataFrame, str]:
-    """Write ``file``; returns how it compares (`pets.export.onnx_file.parity`), and the card in Markdown.
+    """Write model.onnx and, if asked for, model.int8.onnx into a folder.
 
-    It is compared on ``most`` test images at most, drawn by the seed.
+    Returns how they compare with `evaluate` (see `pets.export.onnx_file.parity`), and the card in Markdown.
     """
     folder = data.model(backbone, head)
     described = read_json(folder / "head.json")
@@ -35,14 +39,22 @@ def export(
         "weights_sha256": {name: each["weights_sha256"] for name, each in described["embeddings"].items()},
         "head_sha256": checksum(folder / "head.safetensors"),
     }
-    write(Deployed(classifier, unknown), properties, file)
+    files = [into / "model.onnx"]
+    write(Deployed(classifier, unknown), properties, files[0])
+    if settings.int8_images:
+        files.append(into / "model.int8.onnx")
+        quantize(files[0], _decoded(data, data.shuffled("train", seed).head(settings.int8_images)), files[1])
 
-    images = data.test_images(seed).head(most) if most is not None else data.test_images(seed)
+    images = data.shuffled("test", seed)
+    images = images if settings.pictures == "all" else images.head(settings.pictures)
     scores = unknown.scores(classifier.head, features_of(data, backbone, images["image_id"]))
     evaluated = pd.read_parquet(data.evaluation(backbone, head) / "predictions.parquet")
-    expected = images.assign(unknown_score=scores.numpy()).merge(
-        evaluated[["image_id", "probabilities"]], on="image_id", validate="one_to_one"
-    )
-    pictures = (decode((data.raw / path).read_bytes()).pixels for path in expected["path"])
-    compared = parity(file, pictures, expected)
+    expected = images.assign(
+        unknown_score=scores.numpy(), label=images["label"].map(described["classes"].index)
+    ).merge(evaluated[["image_id", "probabilities"]], on="image_id", validate="one_to_one")
+    compared = pd.concat([parity(file, _decoded(data, expected), expected, seed) for file in files])
     return compared, card.render(data, backbone, head, properties, compared)
+
+
+def _decoded(data: Dataset, images: pd.DataFrame) -> Iterator[np.ndarray]:
+    return (decode((data.raw / path).read_bytes()).pixels for path in images["path"])

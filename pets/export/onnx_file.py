@@ -1,6 +1,7 @@
 """The ONNX file: written, and run by the runtimes that people deploy it with."""
 
 import json
+import time
 import warnings
 from collections.abc import Callable, Iterable
 from importlib.metadata import version
@@ -16,8 +17,10 @@ from onnxruntime import InferenceSession
 
 from pets.core.progress import progress_bar
 from pets.export.graph import Deployed
+from pets.metrics.auroc import mean_interval
 
 OPSET = 20
+SAMPLES = 1000  # of the bootstrap
 TIE = 1e-4  # two classes whose probabilities differ by less may change places
 Run = Callable[[np.ndarray], tuple[np.ndarray, float]]  # pixels to probabilities [classes], unknown score
 
@@ -67,28 +70,52 @@ def runtimes(file: Path) -> dict[str, Run]:
     return found
 
 
-def parity(file: Path, pictures: Iterable[np.ndarray], expected: pd.DataFrame) -> pd.DataFrame:
-    """A row for each runtime: how its probabilities differ from those of `evaluate`, on the same pictures.
+def parity(file: Path, pictures: Iterable[np.ndarray], expected: pd.DataFrame, seed: int) -> pd.DataFrame:
+    """A row for each runtime: how its results differ from those of `evaluate`, on the same pictures.
 
-    ``expected``: probabilities [classes] and unknown_score of each picture. Columns: runtime, pictures,
-    different_top1 (ties left out), ties, probability_difference and score_difference, the largest.
+    ``expected``: probabilities [classes], unknown_score and the label's index of each picture. Columns: file,
+    mebibytes, runtime, pictures, different_top1 (ties left out), ties, probability_difference and
+    score_difference, the largest; accuracy_difference, new minus evaluate's, with its 95% interval, low and
+    high; and milliseconds, the median of a picture once it is decoded.
     """
     engines = runtimes(file)
-    found: dict[str, list[tuple[bool, bool, float, float]]] = {name: [] for name in engines}
+    found: dict[str, list[dict[str, float]]] = {name: [] for name in engines}
     with progress_bar(len(expected), "parity") as progress:
         for pixels, (_, row) in zip(pictures, expected.iterrows(), strict=True):
             wanted = np.asarray(row["probabilities"], dtype=np.float64)
             for name, run in engines.items():
+                started = time.perf_counter()
                 probabilities, score = run(pixels)
-                best = int(probabilities.argmax())
-                other, tie = best != wanted.argmax(), bool(wanted.max() - wanted[best] < TIE)
-                differences = np.abs(probabilities - wanted).max(), abs(score - row["unknown_score"])
-                largest, of_score = map(float, differences)
-                found[name].append((other and not tie, other and tie, largest, of_score))
+                seconds = time.perf_counter() - started
+                best, expected_best = int(probabilities.argmax()), int(wanted.argmax())
+                tie = bool(wanted.max() - wanted[best] < TIE)
+                found[name].append(
+                    {
+                        "different": best != expected_best and not tie,
+                        "tie": best != expected_best and tie,
+                        "probability": float(np.abs(probabilities - wanted).max()),
+                        "score": abs(score - row["unknown_score"]),
+                        "correct": int(best == row["label"]) - int(expected_best == row["label"]),
+                        "milliseconds": 1000 * seconds,
+                    }
+                )
             progress.update()
-    rows = [
-        (name, len(each), *np.sum(each, axis=0)[:2].astype(int), *np.max(each, axis=0)[2:])
-        for name, each in found.items()
-    ]
-    columns = ["different_top1", "ties", "probability_difference", "score_difference"]
-    return pd.DataFrame(rows, columns=["runtime", "pictures", *columns])
+    return pd.DataFrame([_summary(file, name, pd.DataFrame(each), seed) for name, each in found.items()])
+
+
+def _summary(file: Path, runtime: str, each: pd.DataFrame, seed: int) -> dict[str, Any]:
+    low, high = mean_interval(each["correct"].to_numpy(float), SAMPLES, seed)
+    return {
+        "file": file.name,
+        "mebibytes": file.stat().st_size / 2**20,
+        "runtime": runtime,
+        "pictures": len(each),
+        "different_top1": int(each["different"].sum()),
+        "ties": int(each["tie"].sum()),
+        "probability_difference": float(each["probability"].max()),
+        "score_difference": float(each["score"].max()),
+        "accuracy_difference": float(each["correct"].mean()),
+        "low": low,
+        "high": high,
+        "milliseconds": float(each["milliseconds"].median()),
+    }

@@ -23,7 +23,7 @@ from pets.prediction.predict import SIMILAR, TOP, checked, species_of
 from pets.prediction.similar import training_pictures
 from pets.visualization.gradcam import Explainer
 
-BATCH = 4  # pictures on a CPU: a network computes full batches, and one that waits for no other is small
+BATCH = 4  # pictures on a CPU: more are not faster, and answered later
 
 
 class Class(BaseModel):
@@ -70,21 +70,18 @@ class Answers:
         self.model = model
         self.lock = threading.Lock()  # Grad-CAM puts hooks on the networks that predictions run
         self.classifier = load(model.folder, weights, device, "float32")
-        if self.classifier.device == "cpu":
-            for each in self.classifier.extractors:
-                each.engine.batch_size = BATCH
         self.unknown = load_unknown(model.folder)
         self.species = [described["species"][label] for label in self.classifier.classes]
         self.neighbours = training_pictures(model.dataset, model.backbone)
         self.explainer = Explainer(self.classifier)
-        self.predict(
-            [_jpeg(np.zeros((64, 64, 3), np.uint8))]
-        )  # an engine may convert the network on first use
+        black = _jpeg(np.zeros((64, 64, 3), np.uint8))
+        for size in range(1, BATCH + 1):  # an engine may convert the network on first use of a batch's size
+            self.predict([black] * size)
 
     @property
     def batch_size(self) -> int:
-        """How many pictures are computed at once."""
-        return self.classifier.batch_size
+        """How many pictures are computed at once, at most."""
+        return BATCH if self.classifier.device == "cpu" else self.classifier.batch_size
 
     def predict(self, pictures: Sequence[bytes]) -> list[Prediction]:
         """Of pictures that can be decoded, read as `embed` reads them."""
@@ -92,6 +89,9 @@ class Answers:
             return self._predict(pictures)
 
     def _predict(self, pictures: Sequence[bytes]) -> list[Prediction]:
+        if self.classifier.device == "cpu":  # a batch is not filled up: that would take as long as a full one
+            for each in self.classifier.extractors:
+                each.engine.batch_size = len(pictures)
         features = self.classifier.features_of_files(pictures)
         probabilities = self.classifier.head.probabilities(features)
         scores = self.unknown.scores(self.classifier.head, features).tolist()

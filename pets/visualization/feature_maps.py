@@ -96,7 +96,7 @@ def test_images(data: Dataset, seed: int, chosen: Sequence[str]) -> pd.DataFrame
 
     UserError where a name is not that of a test image.
     """
-    test = data.test_images(seed).set_index("image_id")
+    test = data.shuffled("test", seed).set_index("image_id")
     for name in chosen:
         if name in test.index:
             continue

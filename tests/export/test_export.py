@@ -115,9 +115,10 @@ def test_both_runtimes_give_the_probabilities_of_the_pipeline(
         {
             "probabilities": list(classifier.head.probabilities(features).numpy()),
             "unknown_score": unknown.scores(classifier.head, features).numpy(),
+            "label": 0,
         }
     )
-    found = parity(tmp_path / "model.onnx", pictures, expected)
+    found = parity(tmp_path / "model.onnx", pictures, expected, seed=0)
     assert list(found["pictures"]) == [len(SIZES)] * 2
     assert (found["different_top1"] == 0).all()
     assert (found["probability_difference"] < 2e-3).all()  # of noise, whose pixels differ by a level or two
@@ -130,13 +131,13 @@ def test_both_runtimes_give_the_probabilities_of_the_pipeline(
     assert shape == ["height", "width", 3]
 
     wrong = expected.assign(probabilities=[each[::-1] for each in expected["probabilities"]])
-    assert (parity(tmp_path / "model.onnx", pictures, wrong)["different_top1"] > 0).all()
+    assert (parity(tmp_path / "model.onnx", pictures, wrong, seed=0)["different_top1"] > 0).all()
 
 
 def test_the_stage_exports_the_models_that_are_asked_for(finished: Workspace, tmp_path: Path) -> None:
     """And the code in the card, as it stands there, gives a test picture the class that evaluate gave it."""
     workspace = finished.copy(tmp_path / "workspace")
-    workspace.set_params(f"export.models=[{BACKBONE}/linear]", "export.pictures=12")
+    workspace.set_params(f"export.models=[{BACKBONE}/linear]", "export.pictures=12", "export.int8_images=8")
     workspace.run("dvc", "repro", *(f"export@sample-{BACKBONE}-{head}" for head in ("linear", "prototype")))
     left_out = workspace.path / "exports/sample" / BACKBONE / "prototype"
     assert [each.name for each in left_out.iterdir()] == ["not-exported.txt"]
@@ -146,9 +147,21 @@ def test_the_stage_exports_the_models_that_are_asked_for(finished: Workspace, tm
     assert "export.models" in output
     assert "did you mean 'linear'?" in output
     folder = workspace.path / "exports/sample" / BACKBONE / "linear"
-    for row in read_json(folder / "parity.json"):
-        assert (row["pictures"], row["different_top1"]) == (12, 0)
-        assert row["probability_difference"] < 0.01
+    described = read_json(workspace.path / "models/sample" / BACKBONE / "linear/head.json")
+    # So are the pipeline's features on some processors; those of the file never are.
+    rounded = described["embeddings"][BACKBONE]["precision"] == "bfloat16"
+    rows = pd.DataFrame(read_json(folder / "parity.json"))
+    assert (rows["pictures"] == 12).all()
+    exact = rows[rows["file"] == "model.onnx"]
+    assert len(exact) == 2
+    assert (exact["different_top1"] == 0).all()
+    assert (exact["accuracy_difference"] == 0).all()
+    assert (exact["probability_difference"] < (0.1 if rounded else 0.01)).all()
+    int8 = rows[rows["file"] == "model.int8.onnx"]
+    assert len(int8) == 2
+    assert (int8["mebibytes"] < 0.4 * exact["mebibytes"].iloc[0]).all()
+    assert (int8["low"] <= int8["accuracy_difference"]).all()
+    assert (int8["different_top1"] <= 3).all()
     card = (folder / "README.md").read_text()
     assert "drawn by a program" in card
     evaluated = pd.read_parquet(

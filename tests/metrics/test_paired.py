@@ -30,7 +30,6 @@ def test_mcnemar_by_hand() -> None:
     assert mcnemar_exact(0, 0) == 1.0
 
 
-@settings(max_examples=25)  # statsmodels collects garbage at each call, which takes long beside torch
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=30))
 def test_holm_by_its_definition(p_values: list[float]) -> None:
     ordered = sorted(p_values)

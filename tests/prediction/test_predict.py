@@ -2,7 +2,11 @@
 
 import json
 import re
+import signal
+import subprocess
+import sys
 import tarfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -153,6 +157,28 @@ def test_a_picture_is_embedded_once(
     pd.testing.assert_frame_equal(after.drop("new.png"), before)
 
 
+def test_killed_midway_and_run_again_no_picture_is_twice_and_none_is_missing(
+    printed: str, workspace: Workspace, photos: Path, tmp_path: Path
+) -> None:
+    small_shards = "from pets.embeddings import store; store.ROWS = 8; from pets.prediction import predict; "
+    code = f"{small_shards} import sys; predict.main(sys.argv[1:])"
+    command = (sys.executable, "-c", code, str(photos), "--model", MODEL, "--to", str(tmp_path))
+    with subprocess.Popen(command, cwd=workspace.path, stderr=subprocess.DEVNULL) as process:
+        while process.poll() is None and len([*tmp_path.glob(".features/.*.partial/*.parquet")]) < 3:
+            time.sleep(0.01)
+        process.kill()
+    assert process.returncode == -signal.SIGKILL
+    assert not (tmp_path / "predictions.parquet").exists()
+    output = workspace.run(*command)
+    found = re.search(rf"{BACKBONE}: (\d+) pictures embedded, (\d+) known before.", output)
+    assert found is not None
+    assert int(found[2]) >= 3
+    assert int(found[1]) + int(found[2]) == 113
+    pd.testing.assert_frame_equal(
+        pd.read_parquet(tmp_path / "predictions.parquet"), table(workspace).reset_index(drop=True)
+    )
+
+
 def test_without_the_training_pictures_none_are_shown(
     printed: str,
     workspace: Workspace,
@@ -168,9 +194,9 @@ def test_without_the_training_pictures_none_are_shown(
     monkeypatch.chdir(alone.path)
     predict([photos / "again.jpg"], MODEL, Path("predictions"))
     assert "no similar ones are shown" in capsys.readouterr().out
-    pd.testing.assert_series_equal(
-        table(alone).loc["again.jpg"].drop("similar"), table(workspace).loc["again.jpg"].drop("similar")
-    )
+    found, expected = (table(each).loc["again.jpg"] for each in (alone, workspace))
+    assert list(found["labels"]) == list(expected["labels"])
+    np.testing.assert_allclose(found["probabilities"], expected["probabilities"], atol=1e-5)
 
 
 @pytest.mark.parametrize(

@@ -42,7 +42,7 @@ def classifier(folder: Path) -> Classifier:
 
 @pytest.fixture(scope="module")
 def images(folder: Path) -> pd.DataFrame:
-    return Dataset(DATASET).test_images(seed=7)
+    return Dataset(DATASET).shuffled("test", seed=7)
 
 
 @pytest.fixture(scope="module")

@@ -565,6 +565,7 @@ def test_the_combination_chosen_on_validation_is_open_and_each_says_what_it_is(p
 
 
 def test_the_contents_lead_everywhere_stay_in_sight_and_mark_what_is_read(page: Page) -> None:
+    page.emulate_media(reduced_motion="reduce")  # or each click scrolls for half a second
     links = page.locator("#contents a")
     hashes = links.evaluate_all("all => all.map(each => each.hash.slice(1))")
     sections = page.locator("main > section").evaluate_all("all => all.map(each => each.id)")

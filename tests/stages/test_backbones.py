@@ -176,7 +176,7 @@ def test_joined_vectors_are_the_parts_at_length_one() -> None:
 @pytest.mark.parametrize("backbone", [JOINED, VIT])
 def test_the_classifier_sees_pictures_as_embed_does(backbone: str) -> None:
     classifier = load(DATA.model(backbone, HEAD), Path("weights"), "cpu", "float32")
-    test = DATA.test_images(7)
+    test = DATA.shuffled("test", 7)
     files = [DATA.raw / path for path in test["path"]]
     stored = features_of(DATA, backbone, test["image_id"])
     torch.testing.assert_close(classifier.features_of_files(files), stored, rtol=1e-3, atol=1e-3)
