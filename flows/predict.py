@@ -1,71 +1,24 @@
 """Name the class of every picture in files, folders and archives, by a trained model: a table and a page.
 
-As a deployment it watches a folder: each run embeds only the pictures that are new.
+As a flow, for a deployment, it is `flows.inbox`.
 """
 
-import subprocess
+import os
 import sys
 from collections.abc import Sequence
-from pathlib import Path
-
-from prefect import flow, get_run_logger
-from prefect.artifacts import create_table_artifact
-from prefect.client.schemas.objects import State
-from prefect.states import Completed, Failed
 
 from pets.core.stage import errors_reported
 from pets.prediction import models
 from pets.prediction.arguments import parser
 
-SHOWN = 200  # rows of the artifact: it is for a look, and the tables have all
 
-
-@flow(name="predict")
-def predict(photos: list[str], model: str | None = None, to: str = "predictions") -> State:
-    """Predict the pictures of files, folders and archives into the folder ``to``.
-
-    A table of them becomes an artifact. The run fails, with the reason as its message, where nothing can be
-    predicted.
-    """
-    from pyarrow import parquet as pq
-
-    logger = get_run_logger()
-    process = subprocess.Popen(
-        command(["--to", to, *(["--model", model] if model else []), "--", *photos]),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
-    last = ""
-    for line in process.stdout or ():
-        if line.strip():
-            logger.info("%s", last := line.strip())
-    if process.wait():
-        return Failed(message=last)
-    columns = ["path", "label", "probability", "problem"]
-    with pq.ParquetFile(Path(to, "predictions.parquet")) as table:
-        total = table.metadata.num_rows
-        batch = next(table.iter_batches(SHOWN, columns=columns))
-    verdict = f"{total:,} pictures in {to}/" + (f", the first {SHOWN} here" if total > SHOWN else "")
-    create_table_artifact(batch.to_pylist(), key="predictions", description=verdict)
-    return Completed(message=f"{total:,} pictures, in {Path(to, 'index.html')}")
-
-
-def command(words: Sequence[str]) -> list[str]:
-    """What predicts, in a process of its own, because it imports PyTorch."""
-    return [sys.executable, "-m", "pets.prediction.predict", *words]
-
-
-def main(words: Sequence[str]) -> int:
-    """The command line: it needs no Prefect server and leaves no flow run."""
+def main(words: Sequence[str]) -> None:
+    """The command line. This process becomes the one that predicts, which imports PyTorch."""
     options = parser().parse_args(words)
     with errors_reported("predict"):
         models.find(options.model)  # a mistyped name is reported before PyTorch is imported
-    try:
-        return subprocess.run(command(words), check=False).returncode
-    except KeyboardInterrupt:  # the process says so itself
-        return 1
+    os.execv(sys.executable, [sys.executable, "-m", "pets.prediction.predict", *words])  # noqa: S606 (no shell is wanted)
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    main(sys.argv[1:])

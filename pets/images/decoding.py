@@ -45,7 +45,7 @@ class Decoded:
     size: tuple[int, int]
 
 
-def decode(data: bytes) -> Decoded:
+def decode(data: bytes, side: int | None = None) -> Decoded:
     """Decode a picture in full, as a person would see it.
 
     The camera's orientation (EXIF) is applied, transparent pixels are composited on white, grey and palette
@@ -53,11 +53,14 @@ def decode(data: bytes) -> Decoded:
     ignored, and so is metadata that is broken. A picture of over ``MOST`` pixels is shrunk, each side by the
     same power of two, so that memory is bounded. Raises UndecodableError where the picture is truncated or
     damaged, is no picture, or is over ``LONGEST`` times as long as wide.
+
+    With a ``side``, as for a thumbnail, a JPEG is decoded at the smallest scale whose longer side has as many
+    pixels, which takes half the time.
     """
     reason = "" if data else "the file is empty"
     for each in (data, without_metadata(data)):
         try:
-            return _decode(each)
+            return _decode(each, side)
         except UndecodableError:
             raise
         except Exception as error:  # noqa: BLE001 (of broken files, decoders raise anything)
@@ -67,7 +70,7 @@ def decode(data: bytes) -> Decoded:
     raise UndecodableError(reason)
 
 
-def _decode(data: bytes) -> Decoded:
+def _decode(data: bytes, side: int | None) -> Decoded:
     with Image.open(io.BytesIO(data)) as image:
         kind, mode, (width, height) = image.format or "", image.mode, image.size
         if max(width, height) > LONGEST * min(width, height):
@@ -75,7 +78,9 @@ def _decode(data: bytes) -> Decoded:
         factor = 1
         while width * height > MOST * factor**2:
             factor *= 2
-        image.draft(None, (width // factor, height // factor))  # of a JPEG, only the pixels needed are made
+        scale = max(factor, max(width, height) / side) if side else factor
+        wanted = int(width / scale), int(height / scale)
+        image.draft(None, wanted)  # of a JPEG, only the pixels needed are made
         image.load()
         turn = _turn(image)
         rgb = _rgb(image if turn is None else image.transpose(turn))

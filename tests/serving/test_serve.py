@@ -217,6 +217,7 @@ def test_a_photo_is_dropped_and_its_breed_read(page: Page, evaluated: pd.DataFra
 
 def test_the_file_is_chosen_by_keyboard(page: Page) -> None:
     page.bring_to_front()
+    page.wait_for_load_state("networkidle")
     for _ in range(8):
         page.keyboard.press("Tab")
         if page.evaluate("document.activeElement.id") == "file":
