@@ -17,7 +17,7 @@ from pets.core.files import atomic, write_json
 from pets.core.params import Section
 from pets.core.progress import progress_bar
 from pets.core.stage import run_stage
-from pets.dataset import Dataset
+from pets.dataset import Dataset, display_name
 from pets.engines.device import Device
 from pets.galleries import figures
 from pets.visualization.activation_maximization import Method, maximize
@@ -62,7 +62,7 @@ def main(dataset: str, backbone: str, head: str) -> None:
             on_step=progress.update,
         )
     ideals = [
-        NamedIdeal(stem(at, name), name, name.replace("_", " "), places[name], ideal)
+        NamedIdeal(stem(at, name), name, display_name(name), places[name], ideal)
         for at, (name, ideal) in enumerate(zip(places, found, strict=True))
     ]
     with atomic(Path("transfers", dataset, head, "ideals", backbone)) as pictures:

@@ -7,6 +7,7 @@ import numpy as np
 from PIL import Image
 
 from pets.attacks.gallery import Outcome, file_name
+from pets.dataset import display_name
 from pets.galleries.figures import Figure, Tile, percent
 
 SIDE = 224  # pixels, the longest side of a picture in a figure
@@ -21,14 +22,14 @@ def draw(outcomes: Sequence[Outcome], model: str, synthetic: bool) -> list[Figur
         change, factor = magnified(outcome.original, outcome.result)
         facts |= {"name": f"{number:03}_{file_name(facts)}", "factor": factor}
         pictures = (outcome.original, change, outcome.result)
-        label, truth = readable(facts["label"]), readable(facts["truth"])
+        label, truth = display_name(facts["label"]), display_name(facts["truth"])
         lines = [
-            f"{_upper(label)}: {percent(facts['truth_before'])}{f' {truth}' if truth != label else ''}",
+            f"{label}: {percent(facts['truth_before'])}{f' {truth}' if truth != label else ''}",
             f"Change, {factor} times as strong",
-            f"{percent(facts['target_after'])} {readable(facts['target'])}",
+            f"{percent(facts['target_after'])} {display_name(facts['target'])}",
         ]
         tiles = [Tile(_small(picture), [line]) for picture, line in zip(pictures, lines, strict=True)]
-        title = f"{_upper(label)}, {facts['goal']}: {facts['attack']}"
+        title = f"{label}, {facts['goal']}: {facts['attack']}"
         figures.append(Figure(facts["name"], title, caption(facts, model, synthetic), tiles, columns=3))
     return figures
 
@@ -46,28 +47,18 @@ def magnified(original: np.ndarray, result: np.ndarray) -> tuple[np.ndarray, int
 
 def caption(facts: Mapping[str, Any], model: str, synthetic: bool) -> str:
     """Everything about one adversarial picture, in sentences."""
-    label, truth, target = (readable(facts[key]) for key in ("label", "truth", "target"))
+    label, truth, target = (display_name(facts[key]) for key in ("label", "truth", "target"))
     kind = "; synthetic, drawn by a program, not a photograph" if synthetic else ""
     found = f"found at step {facts['steps']}" if facts["steps"] else "no step came closer to the target"
     return (
-        f"{_upper(label)} ({facts['image_id']}{kind}), {'' if facts['fooled'] else 'still not '}classified "
+        f"{label} ({facts['image_id']}{kind}), {'' if facts['fooled'] else 'still not '}classified "
         f"as {target} by {model}: probability of {target} {percent(facts['target_before'])} before and "
         f"{percent(facts['target_after'])} after the attack, of {truth} {percent(facts['truth_before'])} and "
         f"{percent(facts['truth_after'])}. {facts['attack']}, targeted, {facts['constraint']}, {found}"
         f"{' (stopped: the loss was not finite)' if facts['non_finite'] else ''}; the change has an L2 norm "
-        f"of {facts['l2']:.3g}, is at most {facts['levels']} of 255 levels, and is shown {facts['factor']} "
-        "times as strong around grey. Probabilities after the attack are those of the saved 8-bit picture, "
-        f"read again.{' ' + SURROGATE if facts['surrogate'] else ''}"
+        f"of {facts['l2']:.3g} and is at most {facts['levels']} of 255 levels."
+        f"{' ' + SURROGATE if facts['surrogate'] else ''}"
     )
-
-
-def readable(label: str) -> str:
-    """``american bulldog`` for the label ``american_bulldog``."""
-    return label.replace("_", " ")
-
-
-def _upper(text: str) -> str:
-    return text[:1].upper() + text[1:]
 
 
 def _small(picture: np.ndarray) -> np.ndarray:

@@ -9,8 +9,9 @@ from pets.comparison import result
 from pets.comparison.build import PICTURES
 from pets.comparison.result import Comparison, Pair
 from pets.comparison.verdicts import BETTER, WORSE, Test
+from pets.dataset import display_name
 from pets.report.charts import Axis, axis_around, axis_track, interval_track, tag, track
-from pets.report.evaluation import display_name, plural
+from pets.report.evaluation import plural
 from pets.report.templates import render_page
 
 KINDS = {BETTER: "better", WORSE: "worse"}  # the CSS class of a verdict; others are "chance"

@@ -7,7 +7,8 @@ from typing import NamedTuple
 from pets.comparison.pairing import Pairing
 from pets.comparison.revisions import Change, Combination, Metrics
 from pets.comparison.verdicts import BETTER, CHANCE, LEVEL, WORSE, Paired, Test
-from pets.report.evaluation import METRICS, Metric, display_name, plural
+from pets.dataset import display_name
+from pets.report.evaluation import METRICS, Metric, plural
 
 NOT_TESTED = "not tested"
 

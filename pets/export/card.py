@@ -7,7 +7,7 @@ import jinja2
 import pandas as pd
 
 from pets.core.files import read_json
-from pets.dataset import Dataset
+from pets.dataset import Dataset, display_name
 
 
 def render(
@@ -23,7 +23,7 @@ def render(
         lstrip_blocks=True,
         autoescape=False,  # noqa: S701 (Markdown; `plain` takes its marks out of names)
     )
-    environment.filters |= {"plain": _plain, "readable": _readable, "percent": "{:.1%}".format}
+    environment.filters |= {"plain": _plain, "readable": display_name, "percent": "{:.1%}".format}
     return environment.get_template("card.md.j2").render(
         properties=properties,
         provenance=read_json(evaluation / "provenance.json"),
@@ -33,10 +33,6 @@ def render(
         robust=robust[robust["attack"] == "APGD"],
         compared=compared,
     )
-
-
-def _readable(label: str) -> str:
-    return label.replace("_", " ")
 
 
 def _plain(text: object) -> str:

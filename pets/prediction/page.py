@@ -13,10 +13,11 @@ from pyarrow import parquet as pq
 from pets.catalog import THREADS
 from pets.core.files import remove, write_text
 from pets.core.progress import progress_bar
+from pets.dataset import display_name
 from pets.galleries.figures import percent
 from pets.images.thumbnails import SIDE, thumbnail
 from pets.prediction.models import Model
-from pets.report.evaluation import display_name, plural
+from pets.report.evaluation import plural
 from pets.report.templates import render_page
 
 PICTURES = 500  # of a page
@@ -31,7 +32,7 @@ def write(into: Path, model: Model, files: Mapping[str, Path], similar: Mapping[
     table = into / "predictions.parquet"
     described = model.described
     counts, unknown = _counts(table)
-    total = counts.total()
+    total = counts.total() + unknown
     pages = -(-total // PICTURES)
     names = ["index.html", *(f"index-{number}.html" for number in range(2, pages + 1))]
 

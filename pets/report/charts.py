@@ -12,8 +12,8 @@ import numpy as np
 import pandas as pd
 from markupsafe import Markup, escape
 
+from pets.dataset import display_name
 from pets.report.curves import Curves
-from pets.report.evaluation import display_name
 
 
 def tag(name: str, *children: str, **attributes: str | float) -> Markup:

@@ -205,12 +205,6 @@ def main_result(evaluations: Sequence[Evaluation]) -> str:
     )
 
 
-def display_name(label: str) -> str:
-    """A label as people write it: ``american_bulldog`` becomes ``American bulldog``."""
-    words = label.replace("_", " ")
-    return words[:1].upper() + words[1:]
-
-
 def plural(noun: str) -> str:
     """``breeds``, ``classes``."""
     return noun + ("es" if noun.endswith("s") else "s")

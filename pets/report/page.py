@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 from markupsafe import Markup
 
+from pets.dataset import display_name
 from pets.galleries.figures import percent
 from pets.report import charts
 from pets.report.attacks import Attack
@@ -22,7 +23,6 @@ from pets.report.evaluation import (
     Evaluation,
     Metric,
     chosen_on_validation,
-    display_name,
     distinct,
     main_result,
     plural,

@@ -17,8 +17,9 @@ from PIL import Image
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.requests import ClientDisconnect
 
+from pets.dataset import display_name
 from pets.images.decoding import UndecodableError, decode
-from pets.report.evaluation import display_name, plural
+from pets.report.evaluation import plural
 from pets.report.templates import render_page
 from pets.serving.answers import Answers, Explanation, Prediction
 from pets.serving.batching import Batcher, BusyError

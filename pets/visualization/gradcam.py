@@ -15,6 +15,7 @@ from torch.nn import functional
 
 from pets.classifier.classifier import Classifier
 from pets.core.names import parts
+from pets.dataset import display_name
 from pets.galleries.figures import Figure, Tile, percent
 from pets.galleries.heatmap import overlay
 from pets.images.batches import batches
@@ -118,12 +119,12 @@ def explain(classifier: Classifier, mistakes: pd.DataFrame, raw: Path) -> tuple[
         for at, row in enumerate(batch):
             picture = np.ascontiguousarray(images[at].permute(1, 2, 0).numpy())
             of_label = float(row["probabilities"][classifier.classes.index(row["label"])])
-            tiles.append(Tile(picture, [row["label"].replace("_", " "), str(row["image_id"])]))
+            tiles.append(Tile(picture, [display_name(row["label"]), str(row["image_id"])]))
             for column, what, probability in (
                 ("predicted", "predicted", row["probability"]),
                 ("label", "true label", of_label),
             ):
-                lines = [f"for {row[column].replace('_', ' ')}", f"{what}, {percent(probability)}"]
+                lines = [f"for {display_name(row[column])}", f"{what}, {percent(probability)}"]
                 tiles.append(Tile(overlay(picture, heat[column][at]), lines))
     return explainer.layers, tiles
 

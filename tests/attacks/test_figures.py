@@ -28,11 +28,11 @@ def test_a_caption_has_every_fact() -> None:
         "surrogate": False,
     }  # fmt: skip
     text = caption(facts, "resnet50, linear head", synthetic=False)
-    for part in ("American bulldog", "classified as cat", "resnet50, linear head", "0.1%", "98.0%", "99.9%",
-                 "PGD", "4/255", "found at step 3", "1.23", "42 times"):  # fmt: skip
+    for part in ("American bulldog", "classified as Cat", "resnet50, linear head", "0.1%", "98.0%", "99.9%",
+                 "PGD", "4/255", "found at step 3", "1.23", "3 of 255 levels"):  # fmt: skip
         assert part in text
-    assert "not classified as cat" not in text
-    assert "still not classified as cat" in caption(facts | {"fooled": False}, "m", False)
+    assert "not classified as Cat" not in text
+    assert "still not classified as Cat" in caption(facts | {"fooled": False}, "m", False)
     assert "no step came closer" in caption(facts | {"steps": 0}, "m", False)
     assert "stopped" not in text
     assert "surrogate" not in text
@@ -42,7 +42,7 @@ def test_a_caption_has_every_fact() -> None:
     assert "(american_bulldog_7; synthetic, drawn by a program, not a photograph)" in caption(
         facts, "m", True
     )
-    assert "probability of cat <0.1% before" in caption(facts | {"target_before": 1e-6}, "m", False)
+    assert "probability of Cat <0.1% before" in caption(facts | {"target_before": 1e-6}, "m", False)
 
 
 def test_each_outcome_is_a_figure_of_the_original_the_change_and_the_result() -> None:
@@ -68,9 +68,9 @@ def test_each_outcome_is_a_figure_of_the_original_the_change_and_the_result() ->
     assert [tile.lines for tile in first.tiles] == [
         ["Staffordshire bull terrier: >99.9%"],  # the truth is named once
         ["Change, 42 times as strong"],
-        ["98.0% american pit bull terrier"],
+        ["98.0% American pit bull terrier"],
     ]
-    assert second.tiles[0].lines == ["Staffordshire bull terrier: >99.9% dog"]
+    assert second.tiles[0].lines == ["Staffordshire bull terrier: >99.9% Dog"]
     assert outcomes[1].facts["factor"] == 1
 
 

@@ -354,3 +354,8 @@ def test_more_pictures_than_a_page_holds_are_split(
     assert "This is page 2 of 3" in texts[1]
     assert texts[0].count("read again: No such file or directory") == 1
     assert NASTY.replace("/", "") not in "".join(texts)
+    assert "115 pictures by breed" in texts[0]
+    # The unknown pictures count too: without them, these would fit one page.
+    monkeypatch.setattr(pages, "PICTURES", len(files) - 1)
+    pages.write(tmp_path, models.find(MODEL), files, {file.stem: file for file in images.iterdir()})
+    assert sorted(each.name for each in tmp_path.glob("*.html")) == ["index-2.html", "index.html"]

@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
+from pets.dataset import display_name
 from tests.conftest import Workspace
 
 BACKBONES = ("efficientnet_lite0", "efficientnet_lite1")
@@ -95,7 +96,9 @@ def test_the_ideals_that_transfer_reads_are_those_of_the_gallery(sample: Workspa
         assert [each["name"] for each in listed] == ["cat", "samoyed", "Bengal"]
         assert {each.name for each in folder.glob("*.png")} == {each["file"] for each in listed}
         (figure,) = figures(sample.path / f"ideals/sample/{backbone}/{HEAD}")
-        assert [tile["lines"][0] for tile in figure["tiles"]] == [each["name"] for each in listed]
+        assert [tile["lines"][0] for tile in figure["tiles"]] == [
+            display_name(each["name"]) for each in listed
+        ]
 
 
 def test_gradcam_shows_picture_prediction_and_label(sample: Workspace) -> None:
@@ -106,8 +109,8 @@ def test_gradcam_shows_picture_prediction_and_label(sample: Workspace) -> None:
     assert len(tiles) == 3 * min(2, len(wrong))
     most_confident = wrong.iloc[0]
     assert tiles[0]["lines"][1] == most_confident["image_id"]
-    assert tiles[1]["lines"][0] == f"for {most_confident['predicted'].replace('_', ' ')}"
-    assert tiles[2]["lines"][0] == f"for {most_confident['label'].replace('_', ' ')}"
+    assert tiles[1]["lines"][0] == f"for {display_name(most_confident['predicted'])}"
+    assert tiles[2]["lines"][0] == f"for {display_name(most_confident['label'])}"
 
 
 def test_the_page_shows_them(sample: Workspace) -> None:
