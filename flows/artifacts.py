@@ -17,6 +17,7 @@ from prefect import artifacts, get_run_logger
 from prefect.exceptions import PrefectException
 
 from flows.execution import Outcome
+from flows.publish import BEFORE
 from pets.core.errors import UserError
 from pets.core.files import read_json
 
@@ -43,7 +44,7 @@ def stages(outcomes: Mapping[str, Outcome]) -> None:
 
 
 def metrics() -> None:
-    """The headline metrics of the workspace, each beside what it was at the last commit."""
+    """The headline metrics of the workspace, each beside what it was in the commit before the run."""
     from pets.comparison import revisions  # which imports pandas
 
     with revisions.opened(revisions.WORKSPACE) as workspace:
@@ -51,8 +52,11 @@ def metrics() -> None:
     if not now:
         return
     try:
-        with revisions.opened("HEAD") as head:
-            before, note = head.metrics, f"in brackets those of the last commit, {str(head.commit)[:7]}"
+        with revisions.opened(BEFORE) as commit:
+            before, note = (
+                commit.metrics,
+                f"in brackets those before the run, of commit {str(commit.commit)[:7]}",
+            )
     except UserError as error:  # no commit yet, or none with a pipeline in it
         before, note = {}, f"all of them are new: {error}"
     artifacts.create_table_artifact(

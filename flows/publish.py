@@ -13,6 +13,8 @@ from prefect.tasks import exponential_backoff
 from flows.graph import Graph, dvc_errors
 from pets.core.errors import UserError
 
+BEFORE = "refs/pets/before-last-run"  # with which a run is compared; the run may commit to any branch
+
 
 @task(name="push", cache_policy=NO_CACHE, retries=2, retry_delay_seconds=exponential_backoff(10))
 def push(graph: Graph) -> int:
@@ -33,6 +35,17 @@ def check_branch(branch: str) -> None:
     if subprocess.run(["git", "check-ref-format", f"refs/heads/{branch}"]).returncode:
         raise UserError(f"'{branch}' is not a valid name of a branch.")
     _git("var", "GIT_COMMITTER_IDENT")
+
+
+def note_before(branch: str | None) -> None:
+    """Let the ref ``BEFORE`` name what a run begins with: the last commit of ``branch``, or HEAD without one.
+
+    Outside of a git repository, or before its first commit, there is nothing to name.
+    """
+    if subprocess.run(["git", "rev-parse", "--quiet", "--verify", "HEAD"], capture_output=True).returncode:
+        return
+    tip = branch and _git("for-each-ref", "--format=%(objectname)", f"refs/heads/{branch}")
+    _git("update-ref", BEFORE, tip or "HEAD")
 
 
 def clean_head(own: Iterable[str]) -> str:

@@ -3,10 +3,13 @@
 import io
 import json
 import os
+import shlex
+import shutil
 import signal
 import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -18,11 +21,12 @@ from PIL import Image
 from playwright.sync_api import Browser, expect
 from ruamel.yaml import YAML
 
-from tests.conftest import Workspace
+from tests.conftest import ROOT, Workspace
 from tests.flows.conftest import Server, eventually
 
 POOL = "pets"
 METRICS = "evaluations/sample/efficientnet_lite0/prototype/metrics.json"
+COMPARE = ("python", "-m", "flows.compare", "nightly~1", "nightly")  # of docs/schedules.md
 ENDED = {"COMPLETED", "FAILED", "CRASHED", "CANCELLED"}
 
 
@@ -79,6 +83,23 @@ class Deployed:
         )
         return run
 
+    def comparisons(self, count: int) -> list[dict[str, Any]]:
+        """The runs of the comparison, the first first, once so many have ended; all well."""
+
+        def look() -> list[dict[str, Any]] | None:
+            found = self.server.post("/flow_runs/filter", flows={"name": {"any_": ["compare"]}})
+            return found if len(found) == count and all(run["state_type"] in ENDED for run in found) else None
+
+        found = sorted(eventually(look, 240), key=lambda run: str(run["start_time"]))
+        assert {run["state_type"] for run in found} == {"COMPLETED"}, [
+            run["state"]["message"] for run in found
+        ]
+        return found
+
+    def nights(self) -> list[str]:
+        """The commits of the branch, the last first."""
+        return self.workspace.run("git", "rev-list", "--first-parent", "main..nightly").split()
+
     def ended(self, run: dict[str, Any], seconds: float = 240) -> dict[str, Any]:
         """The run, once it has ended."""
 
@@ -90,17 +111,28 @@ class Deployed:
         return found
 
 
+def documented(command: str) -> list[str]:
+    """The words of a command of docs/schedules.md, which must be there."""
+    assert f"\n{command}\n" in (ROOT / "docs/schedules.md").read_text("utf-8")
+    return shlex.split(command)[1:]
+
+
 @pytest.fixture(scope="module")
 def deployed(
     finished: Workspace, server: Server, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Deployed]:
+    """As docs/schedules.md has it, in a repository without results, with ``commit_to: nightly``."""
     workspace = finished.copy(tmp_path_factory.mktemp("deployed") / "workspace")
     workspace.set_params("run.heads=[prototype]")
-    workspace.run("dvc", "repro")
-    workspace.commit("one head, and its results")
+    edited = (workspace.path / "prefect.yaml").read_text().replace("commit_to: null ", "commit_to: nightly ")
+    (workspace.path / "prefect.yaml").write_text(edited)
+    shutil.rmtree(workspace.path / ".git")
+    shutil.rmtree(workspace.path / "evaluations")
+    (workspace.path / "dvc.lock").unlink()
+    workspace.commit("no results yet")
     pool = Deployed(workspace, server, None, tmp_path_factory.mktemp("elsewhere"))  # type: ignore[arg-type]
-    pool.prefect("work-pool", "create", POOL, "--type", "process")
-    pool.prefect("--no-prompt", "deploy", "--all")
+    pool.prefect(*documented("prefect work-pool create pets --type process"))
+    pool.prefect(*documented("prefect --no-prompt deploy --all"))
     pool.start_worker()
     yield pool
     os.killpg(pool.worker.pid, signal.SIGTERM)
@@ -109,22 +141,56 @@ def deployed(
         server.ask("DELETE", f"/deployments/{each['id']}")
 
 
-def test_two_at_once_run_one_after_the_other_and_each_is_compared(deployed: Deployed) -> None:
-    runs = [deployed.ended(run) for run in [deployed.trigger("pipeline/nightly") for _ in "12"]]
-    first, second = sorted(runs, key=lambda run: str(run["start_time"]))
-    assert {first["state_type"], second["state_type"]} == {"COMPLETED"}
-    assert first["end_time"] <= second["start_time"]
-    assert "0 of " in second["state"]["message"]
-    logged = deployed.server.post("/logs/filter", logs={"flow_run_id": {"any_": [first["id"]]}}, limit=200)
-    assert any("no DVC remote is configured" in line["message"] for line in logged)
+def test_nights_are_committed_and_compared_and_none_is_red(deployed: Deployed) -> None:
+    """The first by the schedule, two without a change, which wait for each other, and a changed one."""
+    nightly = deployed.server.get("/deployments/name/pipeline/nightly")
+    [schedule] = nightly["schedules"]
+    assert (schedule["schedule"]["cron"], schedule["schedule"]["timezone"]) == ("30 2 * * *", "Europe/Berlin")
+    address = f"/deployments/{nightly['id']}/schedules/{schedule['id']}"
+    soon = {"schedule": {"interval": 3600, "anchor_date": _in(seconds=8), "timezone": "Europe/Berlin"}}
+    deployed.server.ask("PATCH", address, soon)
 
-    def compared() -> list[dict[str, Any]] | None:
-        found = deployed.server.post("/flow_runs/filter", flows={"name": {"any_": ["compare"]}})
-        return found if len(found) == 2 and all(run["state_type"] in ENDED for run in found) else None
+    def scheduled() -> dict[str, Any] | None:
+        runs = deployed.server.flow_runs(deployment_id={"any_": [nightly["id"]]})
+        done = [run for run in runs if run["auto_scheduled"] and run["state_type"] in ENDED]
+        return done[0] if done else None
 
-    for run in eventually(compared):
-        assert run["state_type"] == "COMPLETED", run["state"]["message"]
+    first = eventually(scheduled, 240)
+    deployed.server.ask("PATCH", address, {"active": False})
+    assert first["state_type"] == "COMPLETED", first["state"]["message"]
+    [compared] = deployed.comparisons(1)
+    assert compared["state"]["message"].startswith("Nothing to compare with yet")
+    [tip] = deployed.nights()
+
+    for _ in range(2):
+        deployed.prefect(*documented("prefect deployment run pipeline/nightly"))
+    *_, again, last = deployed.comparisons(3)
+    for run in (again, last):
         assert "no more than chance" in deployed.server.artifacts(run)["comparison"]["data"]
+    runs = deployed.server.flow_runs(deployment_id={"any_": [nightly["id"]]}, start_time={"is_null_": False})
+    by_start = sorted((each for each in runs if each["start_time"]), key=lambda run: str(run["start_time"]))
+    assert [each["state_type"] for each in by_start] == ["COMPLETED"] * 3
+    assert by_start[1]["end_time"] <= by_start[2]["start_time"]
+    assert "0 of " in by_start[2]["state"]["message"]
+    wanted = {"flow_run_id": {"any_": [by_start[2]["id"]]}}
+    logged = deployed.server.post("/logs/filter", logs=wanted, limit=200)
+    assert any("no DVC remote is configured" in line["message"] for line in logged)
+    assert deployed.nights() == [tip]
+
+    deployed.workspace.set_params("train.prototype.centred=[false]")
+    deployed.workspace.run("git", "commit", "-qm", "not centred", "params.yaml")
+    deployed.prefect(*documented("prefect deployment run pipeline/nightly"))
+    *_, changed = deployed.comparisons(4)
+    assert changed["state_type"] == "COMPLETED", changed["state"]["message"]
+    shown = deployed.server.artifacts(changed)["comparison"]
+    assert "train.prototype.centred" in shown["data"]
+    assert f"({tip[:7]})" in shown["description"]
+    assert deployed.nights()[1:] == [tip]
+    assert "train.prototype.centred" in deployed.workspace.run(*COMPARE)
+
+
+def _in(seconds: int) -> str:
+    return (datetime.now(UTC) + timedelta(seconds=seconds)).isoformat()
 
 
 def test_a_folder_is_predicted_and_an_empty_one_is_an_error_of_one_line(deployed: Deployed) -> None:
@@ -139,30 +205,6 @@ def test_a_folder_is_predicted_and_an_empty_one_is_an_error_of_one_line(deployed
     [row] = json.loads(deployed.server.artifacts(run)["predictions"]["data"])
     assert (Path(row["path"]).name, row["problem"]) == ("new.jpg", None)
     assert 0 < row["probability"] <= 1
-
-
-def test_a_scheduled_run_finishes(deployed: Deployed) -> None:
-    nightly = deployed.server.get("/deployments/name/pipeline/nightly")
-    [schedule] = nightly["schedules"]
-    assert (schedule["schedule"]["cron"], schedule["schedule"]["timezone"]) == ("30 2 * * *", "Europe/Berlin")
-    address = f"/deployments/{nightly['id']}/schedules/{schedule['id']}"
-    soon = {"schedule": {"interval": 20, "timezone": "Europe/Berlin"}}
-    deployed.server.ask("PATCH", address, soon)
-
-    def scheduled() -> dict[str, Any] | None:
-        runs = deployed.server.flow_runs(deployment_id={"any_": [nightly["id"]]})
-        done = [run for run in runs if run["auto_scheduled"] and run["state_type"] in ENDED]
-        return done[0] if done else None
-
-    run = eventually(scheduled, 240)
-    deployed.server.ask("PATCH", address, {"active": False})
-    assert run["state_type"] == "COMPLETED", run["state"]["message"]
-
-    def all_ended() -> bool:
-        runs = deployed.server.flow_runs(deployment_id={"any_": [nightly["id"]]})
-        return all(run["state_type"] in ENDED for run in runs)
-
-    eventually(all_ended, 240)  # one that had begun would be killed with the worker of the next test
 
 
 def test_after_a_killed_worker_the_next_run_recovers(deployed: Deployed) -> None:
@@ -203,7 +245,7 @@ def test_prefect_s_own_pages_show_the_run(deployed: Deployed, browser: Browser) 
 
     page.goto(f"{deployed.server.url}/artifacts/artifact/{artifacts['metrics']['id']}")
     top1 = json.loads((deployed.workspace.path / METRICS).read_text())["top1"]
-    expect(page.get_by_text(f"{top1:.4f} ({top1:.4f})").first).to_be_visible()
+    expect(page.get_by_text(f"{top1:.4f} (new)").first).to_be_visible()
     expect(page.get_by_text("sample (synthetic)").first).to_be_visible()
 
     gallery = artifacts["evaluate-sample-efficientnet-lite0-prototype-mistakes"]

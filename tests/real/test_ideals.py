@@ -1,4 +1,4 @@
-"""What the README says of the ideals, with the parameters that are committed, in other arithmetic too."""
+"""What docs/report.md says of the ideals, with the parameters that are committed, in other arithmetic too."""
 
 import json
 import os
@@ -24,10 +24,10 @@ SAID = re.compile(
     [{}, {"ATEN_CPU_CAPABILITY": "default", "ONEDNN_MAX_CPU_ISA": "SSE41"}],
     ids=["as it is", "SSE4.1"],
 )
-def test_saved_ideals_are_classified_as_the_readme_says(
+def test_saved_ideals_are_classified_as_the_docs_say(
     processor: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    said = SAID.search(" ".join((ROOT / "README.md").read_text("utf-8").split()))
+    said = SAID.search(" ".join((ROOT / "docs/report.md").read_text("utf-8").split()))
     assert said
     zebra, golden, *tabby = map(float, said.groups())
     monkeypatch.chdir(tmp_path)

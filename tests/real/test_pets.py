@@ -1,4 +1,4 @@
-"""From the archives to the report on real photographs, to the numbers that the README promises."""
+"""From the archives to the report on real photographs, to the numbers that the README states."""
 
 import json
 from collections.abc import Callable
