@@ -111,7 +111,7 @@ def pipeline(
             message="Cancelled at the server; the outputs of the stages that were running are unchanged."
         )
     ran = sum(each.status == Status.COMPLETED for each in outcomes.values())
-    # The comparison waits for this event and not for Prefect's own of the completed run: that of a scheduled run
+    # The comparison waits for this event, and not for Prefect's own of a completed run. A scheduled run's own
     # follows, by way of others, one that Prefect never emits, and a trigger holds it back for 15 minutes.
     emit_event(
         "pets.pipeline.completed", resource={"prefect.resource.id": f"pets.pipeline.{run['flow_run_id']}"}
