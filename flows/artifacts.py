@@ -53,10 +53,7 @@ def metrics() -> None:
         return
     try:
         with revisions.opened(BEFORE) as commit:
-            before, note = (
-                commit.metrics,
-                f"in brackets those before the run, of commit {str(commit.commit)[:7]}",
-            )
+            before, note = commit.metrics, f"in brackets those before the run, of {str(commit.commit)[:7]}"
     except UserError as error:  # no commit yet, or none with a pipeline in it
         before, note = {}, f"all of them are new: {error}"
     artifacts.create_table_artifact(
@@ -67,21 +64,17 @@ def metrics() -> None:
 
 
 def _row(combination: "Combination", now: "Metrics", before: "Metrics") -> dict[str, str]:
-    row = dict(combination._asdict())
-    if synthetic(combination.dataset):
-        row["dataset"] += " (synthetic)"
+    kind = " (synthetic)" if synthetic(combination.dataset) else ""
+    row = {"combination": f"{combination.dataset}{kind} {combination.backbone} {combination.head}"}
     for metric, value in now.items():
         row[metric] = f"{value:.4f} ({f'{before[metric]:.4f}' if metric in before else 'new'})"
     return row
 
 
 def report(page: Path, summary: Path) -> None:
-    """A link to the report, and its summary: browsers open no local file from a server's page."""
+    """The report's summary, and where the report is: browsers open no local file from a server's page."""
     if not page.exists():
         return
-    artifacts.create_link_artifact(
-        page.absolute().as_uri(), link_text=str(page), key="report", description="The report, one page."
-    )
     artifacts.create_markdown_artifact(
         summary.read_text("utf-8"), key="summary", description=f"Open {page.absolute()}"
     )
@@ -111,7 +104,7 @@ def _gallery(stage: str, out: Output) -> None:
     artifacts.create_image_artifact(
         f"data:image/{kind};base64,{base64.b64encode(shown).decode('ascii')}",
         key=key(f"{stage}-{path.stem}"),
-        description=html.escape(f"{out.annot.desc or out.def_path}{part} · {stage}{origin}"),
+        description=html.escape(f"{out.annot.desc or out.def_path}{part} · {stage}{origin}", quote=False),
     )
 
 

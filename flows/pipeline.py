@@ -116,7 +116,8 @@ def pipeline(
     emit_event(
         "pets.pipeline.completed", resource={"prefect.resource.id": f"pets.pipeline.{run['flow_run_id']}"}
     )
-    return Completed(message=f"{ran} of {len(outcomes)} stages ran; the others were cached")
+    cached = "; the others were cached" if ran < len(outcomes) else ""
+    return Completed(message=f"{ran} of {len(outcomes)} stages ran{cached}")
 
 
 class CancelledError(Exception):
