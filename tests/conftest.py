@@ -41,7 +41,6 @@ SMALL_GALLERIES = (
     "features.searched=8",
     "gradcam.mistakes=2",
     "unknown.groups=2",
-    "export.models=[]",
     "unknown.bootstrap=10",
 )
 

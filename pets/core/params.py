@@ -35,6 +35,13 @@ class Run(Section):
     heads: list[str] = Field(min_length=1)
 
 
+class Exported(Section):
+    """An item of ``export.models``."""
+
+    backbone: str
+    head: str
+
+
 def read(key: str, model: type[T]) -> T:
     """The value under a dotted key of params.yaml, as ``model`` (a pydantic model or any annotated type).
 
@@ -98,6 +105,9 @@ def _as_blocks(value: Any) -> Any:
     """The value with its lists written an item a line, as `dvc exp run -S` rewrites all lists."""
     if isinstance(value, CommentedSeq) and value:
         value.fa.set_block_style()
+        for each in value:
+            if isinstance(each, CommentedMap):
+                each.fa.set_block_style()
     for each in value.values() if isinstance(value, Mapping) else value if isinstance(value, list) else ():
         _as_blocks(each)
     return value
@@ -158,3 +168,9 @@ def _check_run(content: Any) -> None:
         for name in listed:
             if listed.count(name) > 1:
                 raise UserError(f"{FILE}: run.{kind} names '{name}' twice; keep one.")
+    for each in check(content, "export.models", list[Exported]) if "export" in content else ():
+        if each.backbone not in run.backbones or each.head not in run.heads:
+            raise UserError(
+                f"{FILE}: export.models names {each.backbone} with {each.head}, which the run doesn't train; "
+                "add these to run.backbones and run.heads, or take them out."
+            )

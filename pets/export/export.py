@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -15,15 +16,22 @@ from pets.export import card
 from pets.export.graph import Deployed
 from pets.export.int8 import quantize
 from pets.export.onnx_file import parity, write
-from pets.export.settings import Settings
 from pets.images.decoding import decode
 
 
 def export(
-    data: Dataset, backbone: str, head: str, settings: Settings, weights: Path, seed: int, into: Path
+    data: Dataset,
+    backbone: str,
+    head: str,
+    weights: Path,
+    pictures: Literal["all"] | int,
+    int8_images: int,
+    seed: int,
+    into: Path,
 ) -> tuple[pd.DataFrame, str]:
-    """Write model.onnx and, if asked for, model.int8.onnx into a folder.
+    """Write model.onnx into a folder and, with ``int8_images`` to calibrate it, model.int8.onnx.
 
+    They are compared on so many of the test images, ``pictures``, drawn by the seed.
     Returns how they compare with `evaluate` (see `pets.export.onnx_file.parity`), and the card in Markdown.
     """
     folder = data.model(backbone, head)
@@ -41,12 +49,12 @@ def export(
     }
     files = [into / "model.onnx"]
     write(Deployed(classifier, unknown), properties, files[0])
-    if settings.int8_images:
+    if int8_images:
         files.append(into / "model.int8.onnx")
-        quantize(files[0], _decoded(data, data.shuffled("train", seed).head(settings.int8_images)), files[1])
+        quantize(files[0], _decoded(data, data.shuffled("train", seed).head(int8_images)), files[1])
 
     images = data.shuffled("test", seed)
-    images = images if settings.pictures == "all" else images.head(settings.pictures)
+    images = images if pictures == "all" else images.head(pictures)
     scores = unknown.scores(classifier.head, features_of(data, backbone, images["image_id"]))
     evaluated = pd.read_parquet(data.evaluation(backbone, head) / "predictions.parquet")
     expected = images.assign(

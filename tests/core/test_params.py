@@ -1,3 +1,4 @@
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -93,7 +94,14 @@ def test_override_keeps_the_comments(file: Path) -> None:
 
 @pytest.mark.parametrize(
     "assignment",
-    ["run.heads=[knn,mlp]", "seed=9", "embed.cluster=auto", "embed.cluster=null", "attack.steps=3"],
+    [
+        "run.heads=[knn,mlp]",
+        "seed=9",
+        "embed.cluster=auto",
+        "embed.cluster=null",
+        "attack.steps=3",
+        "export.models=[{backbone: efficientnet_lite0, head: linear}]",
+    ],
 )
 def test_it_is_written_as_dvc_exp_run_writes_it(file: Path, assignment: str) -> None:
     """So that branches that changed different parameters, by either, merge."""
@@ -122,10 +130,12 @@ def test_every_list_can_be_set_by_either_and_keeps_all_comments(file: Path) -> N
     ):  # the last is a word, or a list
         if key in ("folders", "run.datasets", "run.backbones", "run.heads"):
             continue
-        for value in ([], ["a"], ["a", "b", "c"]):
+        model = {"backbone": "efficientnet_lite0", "head": "linear"}
+        items = [model] * 3 if key == "export.models" else ["a", "b", "c"]
+        for value in ([], items[:1], items):
             for set_ in (params.override, lambda assignments: apply_overrides(str(file), assignments)):
                 file.write_text(before)
-                set_([f"{key}=[{','.join(value)}]"])
+                set_([f"{key}={json.dumps(value)}".replace('"', "")])
                 found: Any = YAML(typ="safe").load(file)
                 for part in key.split("."):
                     found = found[part]

@@ -28,7 +28,7 @@ from pets.export.onnx_file import parity, runtimes, write
 from pets.heads import Examples, unit
 from pets.images.preprocessing import Preprocessing, to_tensor
 from tests.classifier.test_classifier import SETTINGS
-from tests.conftest import BACKBONE, Workspace
+from tests.conftest import BACKBONE, Workspace, stages_run
 
 CLASSES = list("abcde")
 SIZES = [(40, 60), (61, 33), (32, 32), (200, 90), (20, 25)]
@@ -137,15 +137,15 @@ def test_both_runtimes_give_the_probabilities_of_the_pipeline(
 def test_the_stage_exports_the_models_that_are_asked_for(finished: Workspace, tmp_path: Path) -> None:
     """And the code in the card, as it stands there, gives a test picture the class that evaluate gave it."""
     workspace = finished.copy(tmp_path / "workspace")
-    workspace.set_params(f"export.models=[{BACKBONE}/linear]", "export.pictures=12", "export.int8_images=8")
-    workspace.run("dvc", "repro", *(f"export@sample-{BACKBONE}-{head}" for head in ("linear", "prototype")))
-    left_out = workspace.path / "exports/sample" / BACKBONE / "prototype"
-    assert [each.name for each in left_out.iterdir()] == ["not-exported.txt"]
-    workspace.set_params(f"export.models=[{BACKBONE}/lineal]")
-    output = workspace.run("python", "-m", "stages.export", "sample", BACKBONE, "linear", fails=True)
+    unknown = f"export.models=[{{backbone: {BACKBONE}, head: mlp}}]"
+    output = workspace.run("python", "-m", "stages.params", unknown, fails=True)
     assert output.count("\n") == 1
-    assert "export.models" in output
-    assert "did you mean 'linear'?" in output
+    assert f"{BACKBONE} with mlp, which the run doesn't train" in output
+    models = f"export.models=[{{backbone: {BACKBONE}, head: linear}}]"
+    workspace.set_params(models, "export.pictures=12", "export.int8_images=8")
+    assert stages_run(workspace.run("dvc", "repro")) == {"export@sample-model0"}
+    workspace.set_params(models.replace("}]", f"}}, {{backbone: {BACKBONE}, head: prototype}}]"))
+    assert set(json.loads(workspace.run("dvc", "status", "--json"))) == {"export@sample-model1"}
     folder = workspace.path / "exports/sample" / BACKBONE / "linear"
     described = read_json(workspace.path / "models/sample" / BACKBONE / "linear/head.json")
     # So are the pipeline's features on some processors; those of the file never are.

@@ -23,7 +23,6 @@ OF_A_HEAD = (
     "ideal_breeds",
     "transfer",
     "gradcam",
-    "export",
 )
 
 
