@@ -23,6 +23,7 @@ from pets.core import params
 from pets.core.files import read_json
 from pets.dataset import Dataset
 from pets.export.graph import Deployed
+from pets.export.int8 import quantize
 from pets.export.onnx_file import runtimes, write
 from pets.images.decoding import decode
 from pets.prediction.models import find
@@ -101,10 +102,12 @@ def _exported(answers: Answers, pictures: list[bytes], data: Dataset) -> None:
     decoded: list[np.ndarray] = [decode(each).pixels for each in pictures]
     pytorch = _rate(lambda: [answers.predict([each]) for each in pictures], len(pictures))
     print(f"{'pipeline, PyTorch':28}{pytorch:8.1f} images/s, one by one, decoding included")
-    for name, run in runtimes(Path("model.onnx")).items():
-        rate = _rate(lambda run=run: [run(each) for each in decoded], len(decoded))  # type: ignore[misc]
-        print(f"{name:28}{rate:8.1f} images/s {rate / pytorch:6.2f}x, one by one, decoded before")
-    print(f"model.onnx has {Path('model.onnx').stat().st_size / 2**20:.0f} MiB")
+    quantize(Path("model.onnx"), iter(decoded), Path("model.int8.onnx"))
+    for file in (Path("model.onnx"), Path("model.int8.onnx")):
+        for name, run in runtimes(file).items():
+            rate = _rate(lambda run=run: [run(each) for each in decoded], len(decoded))  # type: ignore[misc]
+            print(f"{name:28}{rate:8.1f} images/s {rate / pytorch:6.2f}x, {file}, one by one, decoded before")
+        print(f"{file} has {file.stat().st_size / 2**20:.1f} MiB")
 
 
 def _rate(function: Callable[[], object], images: int) -> float:

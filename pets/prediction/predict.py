@@ -6,6 +6,7 @@ picture that was embedded before for the same folder is not embedded again.
 
 import sys
 from collections.abc import Iterator, Sequence
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -33,10 +34,11 @@ from pets.engines.device import Device
 from pets.prediction import models, page
 from pets.prediction.arguments import parser
 from pets.prediction.models import Model
+from pets.prediction.naming import TOP, Named
+from pets.prediction.naming import name as name_pictures
 from pets.prediction.pictures import list_pictures
 from pets.prediction.similar import Neighbours, training_pictures
 
-TOP = 5  # classes of a picture in the tables
 SIMILAR = 3  # training pictures shown beside each
 ROWS = 2048  # pictures whose features are in memory at a time
 COLUMNS = [
@@ -127,31 +129,13 @@ def chunks(
         if len(usable):
             image_ids = list(some.loc[usable, "image_id"])
             features = join([torch.from_numpy(each.vectors_of(image_ids)) for each in parts])
-            probabilities = head.probabilities(features)
-            scores = unknown.scores(head, features)
-            best = probabilities.topk(min(TOP, len(head.classes)))
-            labels = [[head.classes[index] for index in row] for row in best.indices]
-            for column, values in {
-                "label": [row[0] for row in labels],
-                "probability": best.values[:, 0].tolist(),
-                "unknown": (scores > unknown.threshold).tolist(),
-                "unknown_score": scores.tolist(),
-                "species": species_of(probabilities, [species[label] for label in head.classes]),
-                "labels": labels,
-                "probabilities": best.values.tolist(),
-                "similar": neighbours.nearest(features, SIMILAR) if neighbours else [[] for _ in labels],
-            }.items():
-                table.loc[usable, column] = pd.Series(values, index=usable, dtype=object)
+            named = name_pictures(head, unknown, species, features)
+            for field in fields(Named):
+                values = [getattr(each, field.name) for each in named]
+                table.loc[usable, field.name] = pd.Series(values, index=usable, dtype=object)
+            similar = neighbours.nearest(features, SIMILAR) if neighbours else [[] for _ in named]
+            table.loc[usable, "similar"] = pd.Series(similar, index=usable, dtype=object)
         yield table
-
-
-def species_of(probabilities: torch.Tensor, kinds: Sequence[str | None]) -> list[str | None]:
-    """Each picture's species, of which the classes have the largest sum of ``probabilities`` [n, classes]."""
-    names = sorted({kind for kind in kinds if kind})
-    if not names:
-        return [None] * len(probabilities)
-    sums = torch.stack([probabilities[:, [kind == name for kind in kinds]].sum(1) for name in names], 1)
-    return [names[index] for index in sums.argmax(1)]
 
 
 def write(into: Path, model: Model, tables: Iterator[pd.DataFrame]) -> None:

@@ -19,7 +19,8 @@ from pets.galleries.heatmap import overlay
 from pets.images.batches import batches
 from pets.images.thumbnails import thumbnail
 from pets.prediction.models import Model
-from pets.prediction.predict import SIMILAR, TOP, checked, species_of
+from pets.prediction.naming import name
+from pets.prediction.predict import SIMILAR, checked
 from pets.prediction.similar import training_pictures
 from pets.visualization.gradcam import Explainer
 
@@ -71,7 +72,7 @@ class Answers:
         self.lock = threading.Lock()  # Grad-CAM puts hooks on the networks that predictions run
         self.classifier = load(model.folder, weights, device, "float32")
         self.unknown = load_unknown(model.folder)
-        self.species = [described["species"][label] for label in self.classifier.classes]
+        self.species: dict[str, str | None] = described["species"]
         self.neighbours = training_pictures(model.dataset, model.backbone)
         self.explainer = Explainer(self.classifier)
         black = _jpeg(np.zeros((64, 64, 3), np.uint8))
@@ -93,32 +94,24 @@ class Answers:
             for each in self.classifier.extractors:
                 each.engine.batch_size = len(pictures)
         features = self.classifier.features_of_files(pictures)
-        probabilities = self.classifier.head.probabilities(features)
-        scores = self.unknown.scores(self.classifier.head, features).tolist()
-        similar = self.neighbours.nearest(features, SIMILAR) if self.neighbours else [[] for _ in pictures]
-        species = species_of(probabilities, self.species)
-        best = probabilities.topk(min(TOP, len(self.classifier.classes)))
-        found = []
-        for number, score in enumerate(scores):
-            classes = [
-                Class(label=self.classifier.classes[index], probability=probability)
-                for index, probability in zip(
-                    best.indices[number].tolist(), best.values[number].tolist(), strict=True
-                )
-            ]
-            found.append(
-                Prediction(
-                    label=classes[0].label,
-                    probability=classes[0].probability,
-                    species=species[number],
-                    unknown=score > self.unknown.threshold,
-                    unknown_score=score,
-                    threshold=self.unknown.threshold,
-                    classes=classes,
-                    similar=[Similar(image_id=each, picture=self._similar(each)) for each in similar[number]],
-                )
+        named = name(self.classifier.head, self.unknown, self.species, features)
+        similar = self.neighbours.nearest(features, SIMILAR) if self.neighbours else [[] for _ in named]
+        return [
+            Prediction(
+                label=each.label,
+                probability=each.probability,
+                species=each.species,
+                unknown=each.unknown,
+                unknown_score=each.unknown_score,
+                threshold=self.unknown.threshold,
+                classes=[
+                    Class(label=label, probability=probability)
+                    for label, probability in zip(each.labels, each.probabilities, strict=True)
+                ],
+                similar=[Similar(image_id=image_id, picture=self._similar(image_id)) for image_id in beside],
             )
-        return found
+            for each, beside in zip(named, similar, strict=True)
+        ]
 
     def explain(self, pictures: Sequence[bytes]) -> list[Explanation]:
         """Grad-CAM of each picture's most likely class."""

@@ -20,7 +20,7 @@ import pandas as pd
 import pytest
 import uvicorn
 from PIL import Image
-from playwright.sync_api import Browser, Page
+from playwright.sync_api import Page
 
 from pets.core.files import read_json
 from pets.prediction.models import find
@@ -167,20 +167,11 @@ def test_the_api_is_described(address: str) -> None:
     assert set(fields) == set(post(address, png(40, 40), "image/png").json())
 
 
-@pytest.fixture(params=[(1280, "light"), (390, "dark")])
-def page(browser: Browser, address: str, request: pytest.FixtureRequest) -> Iterator[Page]:
-    """The page; no error may be logged but those of refused requests."""
-    width, scheme = request.param
-    context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme)
-    tab = context.new_page()
-    errors: list[str] = []
-    tab.on("console", lambda message: errors.append(message.text))
-    tab.on("pageerror", lambda error: errors.append(str(error)))
+@pytest.fixture
+def page(tab: Page, address: str) -> Page:
+    """The page."""
     tab.goto(address)
-    yield tab
-    assert [each for each in errors if "422" not in each] == []
-    assert tab.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth") <= 0
-    context.close()
+    return tab
 
 
 DROP = """([name, base64]) => {
