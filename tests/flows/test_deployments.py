@@ -147,16 +147,16 @@ def test_nights_are_committed_and_compared_and_none_is_red(deployed: Deployed) -
     [schedule] = nightly["schedules"]
     assert (schedule["schedule"]["cron"], schedule["schedule"]["timezone"]) == ("30 2 * * *", "Europe/Berlin")
     address = f"/deployments/{nightly['id']}/schedules/{schedule['id']}"
-    soon = {"schedule": {"interval": 3600, "anchor_date": _in(seconds=8), "timezone": "Europe/Berlin"}}
+    soon = {"schedule": {"interval": 40, "anchor_date": _in(seconds=8), "timezone": "Europe/Berlin"}}
     deployed.server.ask("PATCH", address, soon)
 
-    def scheduled() -> dict[str, Any] | None:
+    def begun() -> dict[str, Any] | None:
         runs = deployed.server.flow_runs(deployment_id={"any_": [nightly["id"]]})
-        done = [run for run in runs if run["auto_scheduled"] and run["state_type"] in ENDED]
-        return done[0] if done else None
+        return next((run for run in runs if run["auto_scheduled"] and run["start_time"]), None)
 
-    first = eventually(scheduled, 240)
-    deployed.server.ask("PATCH", address, {"active": False})
+    first = eventually(begun, 240)
+    deployed.server.ask("PATCH", address, {"active": False})  # which takes back the next ones
+    first = deployed.ended(first)
     assert first["state_type"] == "COMPLETED", first["state"]["message"]
     [compared] = deployed.comparisons(1)
     assert compared["state"]["message"].startswith("Nothing to compare with yet")
