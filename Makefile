@@ -29,10 +29,11 @@ $(VENV)/.installed: requirements.lock
 demo: setup
 	@PATH="$(BIN):$$PATH" sh demo.sh $(DEMO)
 
-# Two test processes; PyTorch's threads must not spin while the other one computes.
+# Three test processes on two cores, since some wait for servers and browsers; PyTorch's threads must not spin while
+# another one computes.
 test: setup check
 	@OMP_WAIT_POLICY=PASSIVE PATH="$(BIN):$$PATH" $(BIN)/python -m pytest \
-		--numprocesses 2 --dist loadfile --no-loadscope-reorder
+		--numprocesses 3 --dist loadfile --no-loadscope-reorder
 
 check: setup
 	@$(BIN)/ruff check .

@@ -56,7 +56,7 @@ def main() -> None:
         pictures = [file.read_bytes() for file in files]
         pictures = (pictures * (REQUESTS // len(pictures) + 1))[:REQUESTS]
         _serve(answers, pictures)
-        _exported(answers, pictures[:32], data)
+        _exported(answers, files[:32], data)
         os.chdir(ROOT)
 
 
@@ -96,13 +96,14 @@ def _serve(answers: Answers, pictures: list[bytes]) -> None:
         thread.join()
 
 
-def _exported(answers: Answers, pictures: list[bytes], data: Dataset) -> None:
+def _exported(answers: Answers, files: list[Path], data: Dataset) -> None:
     described = read_json(data.model(BACKBONE, HEAD) / "head.json")
     write(Deployed(answers.classifier, answers.unknown), {"labels": described["classes"]}, Path("model.onnx"))
+    pictures = [file.read_bytes() for file in files]
     decoded: list[np.ndarray] = [decode(each).pixels for each in pictures]
     pytorch = _rate(lambda: [answers.predict([each]) for each in pictures], len(pictures))
     print(f"{'pipeline, PyTorch':28}{pytorch:8.1f} images/s, one by one, decoding included")
-    quantize(Path("model.onnx"), iter(decoded), Path("model.int8.onnx"))
+    quantize(Path("model.onnx"), files, Path("model.int8.onnx"))
     for file in (Path("model.onnx"), Path("model.int8.onnx")):
         for name, run in runtimes(file).items():
             rate = _rate(lambda run=run: [run(each) for each in decoded], len(decoded))  # type: ignore[misc]

@@ -17,7 +17,6 @@ from prefect import artifacts, get_run_logger
 from prefect.exceptions import PrefectException
 
 from flows.execution import Outcome
-from flows.publish import BEFORE
 from pets.core.errors import UserError
 from pets.core.files import read_json
 
@@ -43,8 +42,8 @@ def stages(outcomes: Mapping[str, Outcome]) -> None:
     artifacts.create_table_artifact(rows, key="stages", description=description)
 
 
-def metrics() -> None:
-    """The headline metrics of the workspace, each beside what it was in the commit before the run."""
+def metrics(before_run: str | None) -> None:
+    """The headline metrics of the workspace, each beside what it was in the commit ``before_run``."""
     from pets.comparison import revisions  # which imports pandas
 
     with revisions.opened(revisions.WORKSPACE) as workspace:
@@ -52,7 +51,9 @@ def metrics() -> None:
     if not now:
         return
     try:
-        with revisions.opened(BEFORE) as commit:
+        if before_run is None:
+            raise UserError("there is no commit yet")
+        with revisions.opened(before_run) as commit:
             before, note = commit.metrics, f"in brackets those before the run, of {str(commit.commit)[:7]}"
     except UserError as error:  # no commit yet, or none with a pipeline in it
         before, note = {}, f"all of them are new: {error}"

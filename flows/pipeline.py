@@ -79,7 +79,7 @@ def pipeline(
             if commit_to:
                 publish.check_branch(commit_to)
                 head = publish.clean_head(publish.results(Graph([], logger.info, cancelled.pause)))
-            publish.note_before(commit_to)
+            before, made = publish.before(commit_to), None
             # Parameters with which the graph is not valid are not kept.
             with workspace.snapshot("--set", [parameters.FILE]):
                 _set(params or {})
@@ -88,7 +88,7 @@ def pipeline(
                 workspace.restore_killed(graph.matches_lock, logger.info)
                 outcomes = _run_stages(Executor(graph, workspace, force), jobs, cancelled)
             artifacts.stages(outcomes)
-            artifacts.metrics()
+            artifacts.metrics(before)
             artifacts.report(REPORT, SUMMARY)
             artifacts.galleries(graph.stages)
             if not all(each.status.succeeded for each in outcomes.values()):
@@ -113,9 +113,9 @@ def pipeline(
     ran = sum(each.status == Status.COMPLETED for each in outcomes.values())
     # The comparison waits for this event, and not for Prefect's own of a completed run. A scheduled run's own
     # follows, by way of others, one that Prefect never emits, and a trigger holds it back for 15 minutes.
-    emit_event(
-        "pets.pipeline.completed", resource={"prefect.resource.id": f"pets.pipeline.{run['flow_run_id']}"}
-    )
+    if before:
+        this = {"prefect.resource.id": f"pets.pipeline.{run['flow_run_id']}"}
+        emit_event("pets.pipeline.completed", this, payload={"before": before, "after": made or ""})
     cached = "; the others were cached" if ran < len(outcomes) else ""
     return Completed(message=f"{ran} of {len(outcomes)} stages ran{cached}")
 

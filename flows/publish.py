@@ -13,8 +13,6 @@ from prefect.tasks import exponential_backoff
 from flows.graph import Graph, dvc_errors
 from pets.core.errors import UserError
 
-BEFORE = "refs/pets/before-last-run"  # with which a run is compared; the run may commit to any branch
-
 
 @task(name="push", cache_policy=NO_CACHE, retries=2, retry_delay_seconds=exponential_backoff(10))
 def push(graph: Graph) -> int:
@@ -37,15 +35,21 @@ def check_branch(branch: str) -> None:
     _git("var", "GIT_COMMITTER_IDENT")
 
 
-def note_before(branch: str | None) -> None:
-    """Let the ref ``BEFORE`` name what a run begins with: the last commit of ``branch``, or HEAD without one.
+def before(branch: str | None) -> str | None:
+    """The commit that a run's results are compared with: the last of ``branch``, or HEAD without one.
 
-    Outside of a git repository, or before its first commit, there is nothing to name.
+    None where there is no git, no repository or no commit.
     """
-    if subprocess.run(["git", "rev-parse", "--quiet", "--verify", "HEAD"], capture_output=True).returncode:
-        return
+    try:
+        head = subprocess.run(
+            ["git", "rev-parse", "--quiet", "--verify", "HEAD"], capture_output=True, text=True
+        )
+    except FileNotFoundError:
+        return None
+    if head.returncode:
+        return None
     tip = branch and _git("for-each-ref", "--format=%(objectname)", f"refs/heads/{branch}")
-    _git("update-ref", BEFORE, tip or "HEAD")
+    return tip or head.stdout.strip()
 
 
 def clean_head(own: Iterable[str]) -> str:

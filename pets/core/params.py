@@ -168,7 +168,10 @@ def _check_run(content: Any) -> None:
         for name in listed:
             if listed.count(name) > 1:
                 raise UserError(f"{FILE}: run.{kind} names '{name}' twice; keep one.")
-    for each in check(content, "export.models", list[Exported]) if "export" in content else ():
+    models = check(content, "export.models", list[Exported]) if "export" in content else []
+    for each in models:
+        if models.count(each) > 1:
+            raise UserError(f"{FILE}: export.models names {each.backbone} with {each.head} twice; keep one.")
         if each.backbone not in run.backbones or each.head not in run.heads:
             raise UserError(
                 f"{FILE}: export.models names {each.backbone} with {each.head}, which the run doesn't train; "

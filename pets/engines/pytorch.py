@@ -95,7 +95,7 @@ class Engine:
         """A full batch of at most ``batch_size`` images, filled up with black.
 
         The network sees no other, because kernels may differ with a batch's size, on a GPU above all: so an
-        image's features don't depend on how many others are in its batch.
+        image's features don't depend on how many others are in its batch, unless ``batch_size`` is set anew.
         """
         missing = self.batch_size - len(batch)
         return torch.nn.functional.pad(batch, (0, 0) * 3 + (0, missing)) if missing else batch

@@ -1,10 +1,8 @@
 """One model to one file, or two, compared with `evaluate`, and its card."""
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
 
-import numpy as np
 import pandas as pd
 
 from pets.classifier.classifier import load
@@ -16,7 +14,6 @@ from pets.export import card
 from pets.export.graph import Deployed
 from pets.export.int8 import quantize
 from pets.export.onnx_file import parity, write
-from pets.images.decoding import decode
 
 
 def export(
@@ -51,7 +48,8 @@ def export(
     write(Deployed(classifier, unknown), properties, files[0])
     if int8_images:
         files.append(into / "model.int8.onnx")
-        quantize(files[0], _decoded(data, data.shuffled("train", seed).head(int8_images)), files[1])
+        calibrating = data.shuffled("train", seed).head(int8_images)
+        quantize(files[0], [data.raw / path for path in calibrating["path"]], files[1])
 
     images = data.shuffled("test", seed)
     images = images if pictures == "all" else images.head(pictures)
@@ -60,9 +58,6 @@ def export(
     expected = images.assign(
         unknown_score=scores.numpy(), label=images["label"].map(described["classes"].index)
     ).merge(evaluated[["image_id", "probabilities"]], on="image_id", validate="one_to_one")
-    compared = pd.concat([parity(file, _decoded(data, expected), expected, seed) for file in files])
+    tested = [data.raw / path for path in expected["path"]]
+    compared = pd.concat([parity(file, tested, expected) for file in files])
     return compared, card.render(data, backbone, head, properties, compared)
-
-
-def _decoded(data: Dataset, images: pd.DataFrame) -> Iterator[np.ndarray]:
-    return (decode((data.raw / path).read_bytes()).pixels for path in images["path"])

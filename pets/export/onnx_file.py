@@ -3,7 +3,7 @@
 import json
 import time
 import warnings
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterator, Sequence
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
@@ -17,10 +17,10 @@ from onnxruntime import InferenceSession
 
 from pets.core.progress import progress_bar
 from pets.export.graph import Deployed
-from pets.metrics.auroc import mean_interval
+from pets.images.decoding import decode
+from pets.metrics.paired import mcnemar_exact
 
 OPSET = 20
-SAMPLES = 1000  # of the bootstrap
 TIE = 1e-4  # two classes whose probabilities differ by less may change places
 Run = Callable[[np.ndarray], tuple[np.ndarray, float]]  # pixels to probabilities [classes], unknown score
 
@@ -70,52 +70,56 @@ def runtimes(file: Path) -> dict[str, Run]:
     return found
 
 
-def parity(file: Path, pictures: Iterable[np.ndarray], expected: pd.DataFrame, seed: int) -> pd.DataFrame:
-    """A row for each runtime: how its results differ from those of `evaluate`, on the same pictures.
+def parity(file: Path, pictures: Sequence[Path], expected: pd.DataFrame) -> pd.DataFrame:
+    """A row for each runtime: how its results differ from those of `evaluate`, on the same ``pictures``.
 
     ``expected``: probabilities [classes], unknown_score and the label's index of each picture. Columns: file,
     mebibytes, runtime, pictures, different_top1 (ties left out), ties, probability_difference and
-    score_difference, the largest; accuracy_difference, new minus evaluate's, with its 95% interval, low and
-    high; and milliseconds, the median of a picture once it is decoded.
+    score_difference, the largest; gained and lost, the pictures that the file alone or evaluate alone has
+    right, with McNemar's p; and milliseconds, the median of a picture once it is decoded.
     """
     engines = runtimes(file)
-    found: dict[str, list[dict[str, float]]] = {name: [] for name in engines}
-    with progress_bar(len(expected), "parity") as progress:
-        for pixels, (_, row) in zip(pictures, expected.iterrows(), strict=True):
-            wanted = np.asarray(row["probabilities"], dtype=np.float64)
-            for name, run in engines.items():
-                started = time.perf_counter()
-                probabilities, score = run(pixels)
-                seconds = time.perf_counter() - started
-                best, expected_best = int(probabilities.argmax()), int(wanted.argmax())
-                tie = bool(wanted.max() - wanted[best] < TIE)
-                found[name].append(
-                    {
-                        "different": best != expected_best and not tie,
-                        "tie": best != expected_best and tie,
-                        "probability": float(np.abs(probabilities - wanted).max()),
-                        "score": abs(score - row["unknown_score"]),
-                        "correct": int(best == row["label"]) - int(expected_best == row["label"]),
-                        "milliseconds": 1000 * seconds,
-                    }
-                )
-            progress.update()
-    return pd.DataFrame([_summary(file, name, pd.DataFrame(each), seed) for name, each in found.items()])
+    rows = []
+    with progress_bar(len(engines) * len(expected), f"parity of {file.name}") as progress:
+        for runtime, run in engines.items():  # one after the other: each keeps threads of its own
+            each = pd.DataFrame(_differences(run, pictures, expected, progress.update))
+            gained, lost = int((each["correct"] > 0).sum()), int((each["correct"] < 0).sum())
+            rows.append(
+                {
+                    "file": file.name,
+                    "mebibytes": round(file.stat().st_size / 2**20, 1),
+                    "runtime": runtime,
+                    "pictures": len(each),
+                    "different_top1": int(each["different"].sum()),
+                    "ties": int(each["tie"].sum()),
+                    "probability_difference": float(each["probability"].max()),
+                    "score_difference": float(each["score"].max()),
+                    "gained": gained,
+                    "lost": lost,
+                    "p": mcnemar_exact(gained, lost),
+                    "milliseconds": round(float(each["milliseconds"].median()), 1),
+                }
+            )
+    return pd.DataFrame(rows)
 
 
-def _summary(file: Path, runtime: str, each: pd.DataFrame, seed: int) -> dict[str, Any]:
-    low, high = mean_interval(each["correct"].to_numpy(float), SAMPLES, seed)
-    return {
-        "file": file.name,
-        "mebibytes": file.stat().st_size / 2**20,
-        "runtime": runtime,
-        "pictures": len(each),
-        "different_top1": int(each["different"].sum()),
-        "ties": int(each["tie"].sum()),
-        "probability_difference": float(each["probability"].max()),
-        "score_difference": float(each["score"].max()),
-        "accuracy_difference": float(each["correct"].mean()),
-        "low": low,
-        "high": high,
-        "milliseconds": float(each["milliseconds"].median()),
-    }
+def _differences(
+    run: Run, pictures: Sequence[Path], expected: pd.DataFrame, done: Callable[[], object]
+) -> Iterator[dict[str, float]]:
+    for file, row in zip(pictures, expected.to_dict("records"), strict=True):
+        pixels = decode(file.read_bytes()).pixels
+        started = time.perf_counter()
+        probabilities, score = run(pixels)
+        seconds = time.perf_counter() - started
+        wanted = np.asarray(row["probabilities"], dtype=np.float64)
+        best, expected_best = int(probabilities.argmax()), int(wanted.argmax())
+        tie = bool(wanted.max() - wanted[best] < TIE)
+        yield {
+            "different": best != expected_best and not tie,
+            "tie": best != expected_best and tie,
+            "probability": float(np.abs(probabilities - wanted).max()),
+            "score": abs(score - row["unknown_score"]),
+            "correct": int(best == row["label"]) - int(expected_best == row["label"]),
+            "milliseconds": 1000 * seconds,
+        }
+        done()

@@ -76,7 +76,8 @@ class Answers:
         self.neighbours = training_pictures(model.dataset, model.backbone)
         self.explainer = Explainer(self.classifier)
         black = _jpeg(np.zeros((64, 64, 3), np.uint8))
-        for size in range(1, BATCH + 1):  # an engine may convert the network on first use of a batch's size
+        # An engine may convert the network on first use of a batch's size, which on a CPU varies.
+        for size in range(1, BATCH + 1) if self.classifier.device == "cpu" else (1,):
             self.predict([black] * size)
 
     @property

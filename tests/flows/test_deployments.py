@@ -152,7 +152,7 @@ def test_nights_are_committed_and_compared_and_none_is_red(deployed: Deployed) -
 
     def begun() -> dict[str, Any] | None:
         runs = deployed.server.flow_runs(deployment_id={"any_": [nightly["id"]]})
-        return next((run for run in runs if run["auto_scheduled"] and run["start_time"]), None)
+        return next((run for run in runs if run["auto_scheduled"] and run["state_type"] != "SCHEDULED"), None)
 
     first = eventually(begun, 240)
     deployed.server.ask("PATCH", address, {"active": False})  # which takes back the next ones
@@ -184,8 +184,9 @@ def test_nights_are_committed_and_compared_and_none_is_red(deployed: Deployed) -
     assert changed["state_type"] == "COMPLETED", changed["state"]["message"]
     shown = deployed.server.artifacts(changed)["comparison"]
     assert "train.prototype.centred" in shown["data"]
-    assert f"({tip[:7]})" in shown["description"]
-    assert deployed.nights()[1:] == [tip]
+    new, *earlier = deployed.nights()
+    assert earlier == [tip]
+    assert f"{tip[:7]} → {new[:7]}" in shown["description"]
     assert "train.prototype.centred" in deployed.workspace.run(*COMPARE)
 
 

@@ -73,10 +73,14 @@ SHAPES: dict[str, tuple[Change, Change, set[str]]] = {  # ours, theirs, and what
 
 
 class Clone:
-    """A git repository with the project."""
+    """A git repository with the project; the working folder has to be ``path``."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
+
+    def make(self) -> None:
+        """Its first commit, and git's configuration."""
+        path = self.path
         self.git("init", "-q", "-b", "main")
         for key, value in (("user.name", "a"), ("user.email", "a@example.org"), ("core.editor", "true")):
             self.git("config", key, value)
@@ -87,6 +91,9 @@ class Clone:
             [sys.executable, "-m", "flows.merge_lock", "--install"], capture_output=True, env=ENVIRONMENT
         )
         assert installed.returncode == 0, installed.stderr
+        self.write(BASE)
+        self.run()
+        self.commit("base")
 
     def git(self, *words: str, fails: bool = False) -> str:
         done = subprocess.run(["git", *words], capture_output=True, text=True, env=ENVIRONMENT)
@@ -115,6 +122,16 @@ class Clone:
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT)}
 
 
+@pytest.fixture(scope="module")
+def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The project, run and committed, for the tests to copy."""
+    path = tmp_path_factory.mktemp("base")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(path)
+        Clone(path).make()
+    return path
+
+
 @pytest.mark.parametrize(
     ("shape", "way"),
     [
@@ -124,14 +141,12 @@ ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT)}
     ],
 )
 def test_then_repro_ends_in_the_lock_of_a_fresh_run(
-    shape: str, way: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    shape: str, way: str, base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    shutil.copytree(base, tmp_path, symlinks=True, dirs_exist_ok=True)
     monkeypatch.chdir(tmp_path)
     ours, theirs, expected = SHAPES[shape]
     clone = Clone(tmp_path)
-    clone.write(BASE)
-    clone.run()
-    clone.commit("base")
     for branch, change in (("theirs", theirs), ("ours", ours)):
         clone.git("checkout", "-q", "-b", branch, "main")
         project = copy.deepcopy(BASE)

@@ -40,20 +40,6 @@ class TestPublishing:
         assert parents == [first, self.git(published, "rev-parse", "main")]
         assert "seed: 2" in self.git(published, "show", "nightly:params.yaml")
 
-    def test_what_a_run_began_with_is_noted(self, published: Toy) -> None:
-        """HEAD before there is a branch, then its last commit, whether the run before changed it or not."""
-        before, main, nightly = "refs/pets/before-last-run", "main", "nightly"
-        assert self.git(published, "rev-parse", before) == self.git(published, "rev-parse", main)
-        published.flow("--commit-to", "nightly")
-        first = self.git(published, "rev-parse", nightly)
-        assert self.git(published, "rev-parse", before) == first
-        published.set(seed=2)
-        self.git(published, "commit", "-qm", "another seed", "params.yaml")
-        published.flow("--commit-to", "nightly")
-        assert self.git(published, "rev-parse", before) == first != self.git(published, "rev-parse", nightly)
-        published.flow()
-        assert self.git(published, "rev-parse", before) == self.git(published, "rev-parse", main)
-
     def test_commit_on_the_branch_that_is_checked_out(self, toy: Toy) -> None:
         toy.flow("--commit-to", "main")
         assert self.git(toy, "status", "--porcelain") == ""

@@ -4,7 +4,7 @@ import io
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import ExifTags, Image
 
@@ -22,6 +22,7 @@ def pixels(jpeg: bytes) -> np.ndarray:
     return np.asarray(Image.open(io.BytesIO(jpeg)).convert("RGB")).astype(int)
 
 
+@settings(deadline=None)
 @given(st.integers(60, 900), st.integers(60, 900), st.sampled_from(["JPEG", "PNG"]), st.booleans())
 def test_a_thumbnail_is_the_picture_made_smaller(width: int, height: int, kind: str, turned: bool) -> None:
     """Whatever scale its JPEG was decoded at, and upright."""

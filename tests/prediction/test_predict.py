@@ -171,7 +171,7 @@ def test_killed_midway_and_run_again_no_picture_is_twice_and_none_is_missing(
     output = workspace.run(*command)
     found = re.search(rf"{BACKBONE}: (\d+) pictures embedded, (\d+) known before.", output)
     assert found is not None
-    assert int(found[2]) >= 3
+    assert int(found[2]) >= 6  # three shards of eight or so
     assert int(found[1]) + int(found[2]) == 113
     pd.testing.assert_frame_equal(
         pd.read_parquet(tmp_path / "predictions.parquet"), table(workspace).reset_index(drop=True)
