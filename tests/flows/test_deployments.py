@@ -90,7 +90,7 @@ class Deployed:
             found = self.server.post("/flow_runs/filter", flows={"name": {"any_": ["compare"]}})
             return found if len(found) == count and all(run["state_type"] in ENDED for run in found) else None
 
-        found = sorted(eventually(look, 240), key=lambda run: str(run["start_time"]))
+        found = sorted(eventually(look, 900), key=lambda run: str(run["start_time"]))
         assert {run["state_type"] for run in found} == {"COMPLETED"}, [
             run["state"]["message"] for run in found
         ]
@@ -100,7 +100,7 @@ class Deployed:
         """The commits of the branch, the last first."""
         return self.workspace.run("git", "rev-list", "--first-parent", "main..nightly").split()
 
-    def ended(self, run: dict[str, Any], seconds: float = 240) -> dict[str, Any]:
+    def ended(self, run: dict[str, Any], seconds: float = 900) -> dict[str, Any]:
         """The run, once it has ended."""
 
         def look() -> dict[str, Any] | None:
@@ -154,7 +154,7 @@ def test_nights_are_committed_and_compared_and_none_is_red(deployed: Deployed) -
         runs = deployed.server.flow_runs(deployment_id={"any_": [nightly["id"]]})
         return next((run for run in runs if run["auto_scheduled"] and run["state_type"] != "SCHEDULED"), None)
 
-    first = eventually(begun, 240)
+    first = eventually(begun, 900)
     deployed.server.ask("PATCH", address, {"active": False})  # which takes back the next ones
     first = deployed.ended(first)
     assert first["state_type"] == "COMPLETED", first["state"]["message"]
