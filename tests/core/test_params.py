@@ -130,8 +130,8 @@ def test_every_list_can_be_set_by_either_and_keeps_all_comments(file: Path) -> N
     ):  # the last is a word, or a list
         if key in ("folders", "run.datasets", "run.backbones", "run.heads"):
             continue
-        model = {"backbone": "efficientnet_lite0", "head": "linear"}
-        items = [model] * 3 if key == "export.models" else ["a", "b", "c"]
+        models = [{"backbone": "efficientnet_lite0", "head": head} for head in ("linear", "knn", "prototype")]
+        items = models if key == "export.models" else ["a", "b", "c"]
         for value in ([], items[:1], items):
             for set_ in (params.override, lambda assignments: apply_overrides(str(file), assignments)):
                 file.write_text(before)

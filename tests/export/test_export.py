@@ -185,6 +185,9 @@ def test_the_stage_exports_the_models_that_are_asked_for(finished: Workspace, tm
     assert output.count("\n") == 1
     assert f"{BACKBONE} with mlp, which the run doesn't train" in output
     models = f"export.models=[{{backbone: {BACKBONE}, head: linear}}]"
+    twice = models.replace("}]", f"}}, {{backbone: {BACKBONE}, head: linear}}]")
+    output = workspace.run("python", "-m", "stages.params", twice, fails=True)
+    assert "with linear twice; keep one" in output
     workspace.set_params(models, "export.pictures=12", "export.int8_images=8")
     assert stages_run(workspace.run("dvc", "repro")) == {"export@sample-model0"}
     workspace.set_params(models.replace("}]", f"}}, {{backbone: {BACKBONE}, head: prototype}}]"))
