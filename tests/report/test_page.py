@@ -379,10 +379,14 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-@pytest.fixture(params=["light", "dark"])
+BOTH_SCHEMES = pytest.mark.parametrize("page", ["light", "dark"], indirect=True)
+
+
+@pytest.fixture
 def page(browser: Browser, site: Path, request: pytest.FixtureRequest) -> Iterator[Page]:
     """The page, opened from its file; nothing may be fetched but it and run.js, and no error logged."""
-    context = browser.new_context(viewport={"width": 1280, "height": 900}, color_scheme=request.param)
+    scheme: Any = getattr(request, "param", "light")
+    context = browser.new_context(viewport={"width": 1280, "height": 900}, color_scheme=scheme)
     tab = context.new_page()
     errors: list[str] = []
     requests: list[str] = []
@@ -433,6 +437,7 @@ CONTRASTS = """() => {
 }"""
 
 
+@BOTH_SCHEMES
 def test_all_text_has_contrast_in_light_and_dark(page: Page) -> None:
     page.locator("details").evaluate_all("all => all.forEach(each => { each.open = true; })")
     seen, low = page.evaluate(CONTRASTS)
@@ -564,6 +569,7 @@ def test_the_combination_chosen_on_validation_is_open_and_each_says_what_it_is(p
         assert ("chosen on validation" in summary.inner_text()) == (key in opened(page))
 
 
+@BOTH_SCHEMES
 def test_the_contents_lead_everywhere_stay_in_sight_and_mark_what_is_read(page: Page) -> None:
     page.emulate_media(reduced_motion="reduce")  # or each click scrolls for half a second
     links = page.locator("#contents a")
@@ -606,6 +612,7 @@ def test_a_link_unfolds_what_it_leads_to_each_time(page: Page) -> None:
     )
 
 
+@BOTH_SCHEMES
 def test_a_picture_enlarges_by_click_and_by_keyboard_alone(page: Page) -> None:
     dialog = page.locator("dialog")
     picture = page.locator("details.evaluation[open] .sheet img").first
@@ -635,6 +642,7 @@ def test_a_picture_enlarges_by_click_and_by_keyboard_alone(page: Page) -> None:
     assert not dialog.is_visible()
 
 
+@BOTH_SCHEMES
 def test_everything_is_printed(page: Page) -> None:
     page.emulate_media(media="print")
     hidden = "all => all.filter(each => !each.checkVisibility()).map(each => each.outerHTML.slice(0, 80))"
