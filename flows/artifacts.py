@@ -50,13 +50,13 @@ def metrics(before_run: str | None) -> None:
         now = workspace.metrics
     if not now:
         return
-    try:
-        if before_run is None:
-            raise UserError("there is no commit yet")
-        with revisions.opened(before_run) as commit:
-            before, note = commit.metrics, f"in brackets those before the run, of {str(commit.commit)[:7]}"
-    except UserError as error:  # no commit yet, or none with a pipeline in it
-        before, note = {}, f"all of them are new: {error}"
+    before, note = {}, "all of them are new: there is no commit yet"
+    if before_run:
+        try:
+            with revisions.opened(before_run) as commit:
+                before, note = commit.metrics, f"in brackets those before the run, of {before_run[:7]}"
+        except UserError as error:  # it holds no pipeline
+            note = f"all of them are new: {error}"
     artifacts.create_table_artifact(
         [_row(combination, now[combination], before.get(combination, {})) for combination in now],
         key="metrics",

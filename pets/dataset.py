@@ -119,12 +119,6 @@ class Dataset:
         return images.sort_values("image_id").sample(frac=1, random_state=seed).reset_index(drop=True)
 
 
-def display_name(label: str) -> str:
-    """A label as people write it: ``american_bulldog`` becomes ``American bulldog``."""
-    words = label.replace("_", " ")
-    return words[:1].upper() + words[1:]
-
-
 def file_stem(image_id: str) -> str:
     """A file's name for an image: its image_id where that is one, else its plain letters and a checksum."""
     if re.fullmatch(r"[\w-][\w .-]{0,99}", image_id, re.ASCII):

@@ -17,9 +17,10 @@ from pets.core.files import atomic, write_json
 from pets.core.params import Section
 from pets.core.progress import progress_bar
 from pets.core.stage import run_stage
-from pets.dataset import Dataset, display_name
+from pets.dataset import Dataset
 from pets.engines.device import Device
 from pets.galleries import figures
+from pets.galleries.figures import display_name
 from pets.visualization.activation_maximization import Method, maximize
 from pets.visualization.breed_ideals import sheet, targets
 from pets.visualization.ideals import NamedIdeal, save_and_classify, stem

@@ -216,7 +216,7 @@ def browser() -> Iterator[Browser]:
 def tab(browser: Browser, request: pytest.FixtureRequest) -> Iterator[Page]:
     """A tab, wide and light or narrow and dark: nothing may be wider, nor any error logged.
 
-    Except those of pictures that a server refused.
+    Except that a server refused a picture (422).
     """
     width, scheme = request.param
     context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme)
@@ -225,7 +225,7 @@ def tab(browser: Browser, request: pytest.FixtureRequest) -> Iterator[Page]:
     page.on("console", lambda message: errors.append(message.text))
     page.on("pageerror", lambda error: errors.append(str(error)))
     yield page
-    assert [each for each in errors if "422" not in each] == []
+    assert [each for each in errors if "status of 422" not in each] == []
     assert page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth") <= 0
     context.close()
 

@@ -7,8 +7,7 @@ import numpy as np
 from PIL import Image
 
 from pets.attacks.gallery import Outcome, file_name
-from pets.dataset import display_name
-from pets.galleries.figures import Figure, Tile, percent
+from pets.galleries.figures import Figure, Tile, display_name, percent
 
 SIDE = 224  # pixels, the longest side of a picture in a figure
 SURROGATE = "The head has no useful gradient of its own, so the attack uses that of a smooth surrogate."

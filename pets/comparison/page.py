@@ -9,7 +9,7 @@ from pets.comparison import result
 from pets.comparison.build import PICTURES
 from pets.comparison.result import Comparison, Pair
 from pets.comparison.verdicts import BETTER, WORSE, Test
-from pets.dataset import display_name
+from pets.galleries.figures import display_name
 from pets.report.charts import Axis, axis_around, axis_track, interval_track, tag, track
 from pets.report.evaluation import plural
 from pets.report.templates import render_page

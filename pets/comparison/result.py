@@ -7,7 +7,7 @@ from typing import NamedTuple
 from pets.comparison.pairing import Pairing
 from pets.comparison.revisions import Change, Combination, Metrics
 from pets.comparison.verdicts import BETTER, CHANCE, LEVEL, WORSE, Paired, Test
-from pets.dataset import display_name
+from pets.galleries.figures import display_name
 from pets.report.evaluation import METRICS, Metric, plural
 
 NOT_TESTED = "not tested"

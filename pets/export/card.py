@@ -7,7 +7,8 @@ import jinja2
 import pandas as pd
 
 from pets.core.files import read_json
-from pets.dataset import Dataset, display_name
+from pets.dataset import Dataset
+from pets.galleries.figures import display_name
 
 
 def render(

@@ -36,9 +36,7 @@ def quantize(file: Path, pictures: Sequence[Path], into: Path) -> None:
     own = {each.name for each in graph.initializer if not each.name.startswith(HEADS)}
     products = [each.name for each in graph.node if each.op_type in OPERATORS and each.input[1] in own]
     if not products:  # ONNX Runtime would quantize everything
-        raise UserError(
-            f"{file.name} has no product of a network's that int8 could speed up; set int8_images: 0."
-        )
+        raise UserError(f"{file.name} has no product for int8 to replace; set export.int8_images: 0.")
     logging.disable(logging.WARNING)  # that asks for the folding
     try:
         quantize_static(

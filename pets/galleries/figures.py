@@ -145,6 +145,12 @@ def fitting(text: str, letters: ImageFont.FreeTypeFont | ImageFont.ImageFont, wi
     return [*lines, line] if line else lines
 
 
+def display_name(label: str) -> str:
+    """A label as people write it: ``american_bulldog`` becomes ``American bulldog``."""
+    words = label.replace("_", " ")
+    return words[:1].upper() + words[1:]
+
+
 def percent(probability: float) -> str:
     """A probability as captions give it; it is not rounded to 0% or 100%."""
     shown = f"{100 * probability:.1f}%"

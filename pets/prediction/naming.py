@@ -24,7 +24,7 @@ class Named:
     probabilities: list[float]
 
 
-def name(
+def name_pictures(
     head: FittedHead, unknown: Unknown, species: Mapping[str, str | None], features: torch.Tensor
 ) -> list[Named]:
     """For each of the ``features`` [n, dimensions]; ``species`` by class, None where it has none."""

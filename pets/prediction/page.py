@@ -13,8 +13,7 @@ from pyarrow import parquet as pq
 from pets.catalog import THREADS
 from pets.core.files import remove, write_text
 from pets.core.progress import progress_bar
-from pets.dataset import display_name
-from pets.galleries.figures import percent
+from pets.galleries.figures import display_name, percent
 from pets.images.thumbnails import SIDE, thumbnail
 from pets.prediction.models import Model
 from pets.report.evaluation import plural

@@ -34,8 +34,7 @@ from pets.engines.device import Device
 from pets.prediction import models, page
 from pets.prediction.arguments import parser
 from pets.prediction.models import Model
-from pets.prediction.naming import TOP, Named
-from pets.prediction.naming import name as name_pictures
+from pets.prediction.naming import TOP, Named, name_pictures
 from pets.prediction.pictures import list_pictures
 from pets.prediction.similar import Neighbours, training_pictures
 

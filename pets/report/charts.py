@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 from markupsafe import Markup, escape
 
-from pets.dataset import display_name
+from pets.galleries.figures import display_name
 from pets.report.curves import Curves
 
 

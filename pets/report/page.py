@@ -12,8 +12,7 @@ import numpy as np
 import pandas as pd
 from markupsafe import Markup
 
-from pets.dataset import display_name
-from pets.galleries.figures import percent
+from pets.galleries.figures import display_name, percent
 from pets.report import charts
 from pets.report.attacks import Attack
 from pets.report.curves import Curves

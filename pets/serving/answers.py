@@ -19,7 +19,7 @@ from pets.galleries.heatmap import overlay
 from pets.images.batches import batches
 from pets.images.thumbnails import thumbnail
 from pets.prediction.models import Model
-from pets.prediction.naming import name
+from pets.prediction.naming import name_pictures
 from pets.prediction.predict import SIMILAR, checked
 from pets.prediction.similar import training_pictures
 from pets.visualization.gradcam import Explainer
@@ -95,7 +95,7 @@ class Answers:
             for each in self.classifier.extractors:
                 each.engine.batch_size = len(pictures)
         features = self.classifier.features_of_files(pictures)
-        named = name(self.classifier.head, self.unknown, self.species, features)
+        named = name_pictures(self.classifier.head, self.unknown, self.species, features)
         similar = self.neighbours.nearest(features, SIMILAR) if self.neighbours else [[] for _ in named]
         return [
             Prediction(

@@ -17,7 +17,7 @@ from PIL import Image
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.requests import ClientDisconnect
 
-from pets.dataset import display_name
+from pets.galleries.figures import display_name
 from pets.images.decoding import UndecodableError, decode
 from pets.report.evaluation import plural
 from pets.report.templates import render_page

@@ -15,8 +15,7 @@ from torch.nn import functional
 
 from pets.classifier.classifier import Classifier
 from pets.core.names import parts
-from pets.dataset import display_name
-from pets.galleries.figures import Figure, Tile, percent
+from pets.galleries.figures import Figure, Tile, display_name, percent
 from pets.galleries.heatmap import overlay
 from pets.images.batches import batches
 from pets.visualization.layers import as_maps, in_words, recorded, with_maps

@@ -232,7 +232,7 @@ def _locked(workspace: Workspace) -> dict[str, Any]:
 
 
 def test_prefect_s_own_pages_show_the_run(deployed: Deployed, browser: Browser) -> None:
-    run = deployed.ended(deployed.trigger("pipeline/on-demand"))
+    run = deployed.ended(deployed.trigger("pipeline/on-demand", commit_to="nightly"))  # beside its results
     artifacts = deployed.server.artifacts(run)
     page = browser.new_page(viewport={"width": 1500, "height": 1000})
     page.goto(f"{deployed.server.url}/runs/flow-run/{run['id']}")
@@ -246,7 +246,7 @@ def test_prefect_s_own_pages_show_the_run(deployed: Deployed, browser: Browser) 
 
     page.goto(f"{deployed.server.url}/artifacts/artifact/{artifacts['metrics']['id']}")
     top1 = json.loads((deployed.workspace.path / METRICS).read_text())["top1"]
-    expect(page.get_by_text(f"{top1:.4f} (new)").first).to_be_visible()
+    expect(page.get_by_text(f"{top1:.4f} ({top1:.4f})").first).to_be_visible()
     expect(page.get_by_text("sample (synthetic)").first).to_be_visible()
 
     gallery = artifacts["evaluate-sample-efficientnet-lite0-prototype-mistakes"]

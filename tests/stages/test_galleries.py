@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from pets.dataset import display_name
+from pets.galleries.figures import display_name
 from tests.conftest import Workspace
 
 BACKBONES = ("efficientnet_lite0", "efficientnet_lite1")
