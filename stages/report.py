@@ -13,6 +13,7 @@ from pets.core.params import Run
 from pets.core.stage import TIMINGS, run_stage
 from pets.report import page, runs, summary
 from pets.report.attacks import read_attacks, read_transfers
+from pets.report.audit import read_audits
 from pets.report.curves import read_curves
 from pets.report.evaluation import read_all
 from pets.report.galleries import read_galleries
@@ -30,8 +31,9 @@ def main() -> None:
     attacks = read_attacks(Path("attacks"), combinations, transfers)
     curves = read_curves(Path("curves"), combinations)
     unknown = read_unknown(Path("unknown"), combinations)
+    audits = read_audits(Path("suspects"), combinations)
     galleries = read_galleries(Path(), evaluations)
-    html, page_id = page.render(evaluations, curves, unknown, attacks, transfers, galleries)
+    html, page_id = page.render(evaluations, curves, unknown, audits, attacks, transfers, galleries)
     write_text(REPORTS / "index.html", html)
     write_text(REPORTS / "summary.md", summary.render(evaluations, attacks))
     runs.record(REPORTS / "run.js", page_id, TIMINGS)

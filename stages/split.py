@@ -5,6 +5,7 @@ import hashlib
 import pandas as pd
 from pydantic import Field
 
+from pets.audit.decisions import decided
 from pets.core import params
 from pets.core.errors import UserError
 from pets.core.files import atomic
@@ -21,7 +22,10 @@ class Settings(Section):
 
 
 def main(dataset: str) -> None:
-    """Write splits.parquet: image_id, label, species, split. Official validation and test sets stay so."""
+    """Write splits.parquet: image_id, label, species, split. Official validation and test sets stay so.
+
+    What a person decided about single images comes last, so that all others keep their split.
+    """
     settings = params.read("split", Settings)
     seed = params.read("seed", int)
     data = Dataset(dataset)
@@ -33,8 +37,8 @@ def main(dataset: str) -> None:
         if not table["split"].eq(part).any():
             train = table[table["split"] == "train"]
             table.loc[train.index, "split"] = stratified(train, share, seed, part, rest="train")
+    table = decided(dataset, table).drop(columns="same")
     _check(table)
-    table = table.drop(columns="same")
     with atomic(data.folder / "splits.parquet") as temporary:
         table.to_parquet(temporary, index=False)
     print(", ".join(f"{count} {name}" for name, count in table["split"].value_counts().items()))

@@ -19,7 +19,7 @@ from playwright.sync_api import Browser, Page, sync_playwright
 ROOT = Path(__file__).parent.parent
 SHARED = ROOT.parent / "shared" / "data"
 PROJECT = (
-    *("flows", "pets", "stages", "listings"),
+    *("audits", "flows", "pets", "stages", "listings"),
     *("params.yaml", "dvc.yaml", "prefect.yaml", ".dvcignore", ".gitignore"),
 )
 CHROMIUM = next(
@@ -42,6 +42,8 @@ SMALL_GALLERIES = (
     "gradcam.mistakes=2",
     "unknown.groups=2",
     "unknown.bootstrap=10",
+    "audit.bootstrap=20",
+    "audit.shown=2",
 )
 
 # What a pipeline test attacks: enough to run every line, little enough to take seconds.

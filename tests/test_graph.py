@@ -62,7 +62,9 @@ def is_only_a_docstring(module: str) -> bool:
 def needed(graph: grimp.ImportGraph, stage: str) -> dict[str, str]:
     """What a stage has to depend on: each path, and the module that it is there for."""
     modules = modules_of(graph, stage)
-    by_name = {} if stage in BEFORE_RECORDS else BY_NAME
+    by_name = {} if stage in BEFORE_RECORDS else dict(BY_NAME)
+    if "item.head}" not in STAGES[stage]["cmd"]:
+        by_name.pop("pets.heads", None)  # only what all heads share
     paths = {by_name[module]: module for module in modules if module in by_name}
     recorded = {
         package

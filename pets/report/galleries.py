@@ -14,7 +14,7 @@ from pets.report.evaluation import Evaluation
 KINDS = {".jpg": "image/jpeg", ".webp": "image/webp"}
 
 
-Figure = dict[str, Any]  # an entry of figures.json; see `_figures`
+Figure = dict[str, Any]  # an entry of figures.json; see `read_figures`
 
 
 @dataclass(frozen=True)
@@ -57,17 +57,17 @@ def read_galleries(root: Path, evaluations: Sequence[Evaluation]) -> Galleries:
         pd.read_csv(file, dtype={"name": str}, keep_default_na=False) for file in files if file.exists()
     ]
     return Galleries(
-        of_backbones={name: _figures(root / "ideals" / "imagenet" / name) for name in backbones},
-        of_data={pair: _figures(root.joinpath("features", *pair)) for pair in pairs},
+        of_backbones={name: read_figures(root / "ideals" / "imagenet" / name) for name in backbones},
+        of_data={pair: read_figures(root.joinpath("features", *pair)) for pair in pairs},
         of_evaluations={
-            each.key: [*_figures(root / "ideals" / each.key), *_figures(root / "gradcams" / each.key)]
+            each.key: [*read_figures(root / "ideals" / each.key), *read_figures(root / "gradcams" / each.key)]
             for each in evaluations
         },
         readings=pd.concat(readings) if readings else pd.DataFrame(),
     )
 
 
-def _figures(folder: Path) -> list[Figure]:
+def read_figures(folder: Path) -> list[Figure]:
     """What `pets.galleries.figures` wrote: title, caption, columns, and tiles with lines of text.
 
     A tile's ``picture`` and ``motion`` are data: URLs; ``motion`` is empty where there is no animation.

@@ -15,6 +15,7 @@ from markupsafe import Markup
 from pets.galleries.figures import display_name, percent
 from pets.report import charts
 from pets.report.attacks import Attack
+from pets.report.audit import KINDS, Audit
 from pets.report.curves import Curves
 from pets.report.evaluation import (
     MEAN_PER_CLASS,
@@ -92,14 +93,15 @@ def render(
     evaluations: Sequence[Evaluation],
     curves: Mapping[str, list[Curves]],
     unknown: Mapping[str, OpenSet],
+    audits: Mapping[tuple[str, str], Audit],
     attacks: Mapping[str, Attack],
     transfers: Mapping[tuple[str, str], pd.DataFrame],
     galleries: Galleries,
 ) -> tuple[str, str]:
     """The page as HTML and its id, the sha256 of the page without it: the same results give the same bytes.
 
-    ``curves`` by data set, ``unknown`` and ``attacks`` by ``dataset/backbone/head``, ``transfers`` by
-    (dataset, head).
+    ``curves`` by data set, ``unknown`` and ``attacks`` by ``dataset/backbone/head``, ``audits`` by (dataset,
+    backbone), ``transfers`` by (dataset, head).
     """
     datasets = [DataSet(name, list(each)) for name, each in groupby(evaluations, lambda each: each.dataset)]
     filters = {"readable": display_name, "plural": plural, "thousands": "{:,}".format, "written": _written}
@@ -109,6 +111,7 @@ def render(
         against_the_chosen=against_the_chosen,
         against_chance=charts.against_chance,
         attacks=attacks,
+        audits=audits,
         axis_track=charts.axis_track,
         backbones=distinct([each.provenance["backbone"] for each in evaluations]),
         bar_track=charts.bar_track,
@@ -117,6 +120,7 @@ def render(
         datasets=datasets,
         forests=_forests,
         galleries=galleries,
+        kinds_of_suspects=KINDS,
         learning_curves=charts.learning_curves,
         main_result=main_result,
         params=distinct([each.provenance["params"] for each in evaluations]),

@@ -1,0 +1,90 @@
+"""Everything that is suspected of a data set's images, as one table: audit.csv."""
+
+import numpy as np
+import pandas as pd
+
+from pets.audit.decisions import KEEP
+from pets.audit.labels import Opinions
+from pets.audit.quality import KINDS
+from pets.galleries.figures import percent
+
+OUTLIERS = 100  # listed, of all images
+COLUMNS = [
+    "kind", "score", "image_id", "split", "label", "other", "other_split", "other_label", "detail", "verdict",
+]  # fmt: skip
+DUPLICATE, SCENE, LABEL, OUTLIER = "duplicate", "same scene", "label", "outlier"
+
+
+def suspects(
+    images: pd.DataFrame,
+    pairs: pd.DataFrame,
+    opinions: Opinions,
+    classes: list[str],
+    isolation: np.ndarray,
+    measures: pd.DataFrame,
+    decisions: pd.DataFrame,
+) -> pd.DataFrame:
+    """A row for each suspicion, kind by kind, the highest score first; see ``COLUMNS``.
+
+    ``images``: image_id, split, label, sha256 of n images; ``pairs`` by `pets.audit.duplicates`; ``opinions``
+    of their labels, by ``classes``; ``isolation`` [n], how far an image is from those nearest to it, 0 to 2;
+    ``measures`` by `pets.audit.pictures`; ``decisions`` of a person, whose verdict is given.
+    """
+    tables = [_pairs(images, pairs), _labels(images, opinions, classes)]
+    furthest = np.argsort(-isolation, kind="stable")[:OUTLIERS]
+    tables.append(images.iloc[furthest].assign(kind=OUTLIER, score=isolation[furthest]))
+    for name, kind in KINDS.items():
+        scores = kind.scores(measures)
+        detail = [kind.text.format(value) for value in measures[kind.measure]]
+        rows = images.assign(kind=name, score=scores.to_numpy(), detail=detail)
+        tables.append(rows[rows["score"].notna()].sort_values("score", ascending=False, kind="stable"))
+    table = pd.concat(tables, ignore_index=True)
+    of_image = decisions.set_index("image")["verdict"]
+    verdict = table["image_id"].map(of_image)
+    of_other = table["other"].map(of_image) if len(of_image) else verdict
+    return table.assign(verdict=verdict.fillna(of_other))[COLUMNS]
+
+
+def leaked(table: pd.DataFrame) -> set[str]:
+    """Test images that are duplicates of a training or validation image, but those that were kept."""
+    pairs = table[(table["kind"] == DUPLICATE) & (table["verdict"] != KEEP)]
+    test, other = pairs["split"].eq("test"), pairs["other_split"].eq("test")
+    return {*pairs.loc[test & ~other, "image_id"], *pairs.loc[other & ~test, "other"]}
+
+
+def mislabelled(table: pd.DataFrame) -> set[str]:
+    """Images whose label is probably wrong, but those that were kept."""
+    return {*table.loc[(table["kind"] == LABEL) & (table["verdict"] != KEEP), "image_id"]}
+
+
+def _pairs(images: pd.DataFrame, pairs: pd.DataFrame) -> pd.DataFrame:
+    """Duplicates, and then scenes; of a pair the test image first. Equal bytes are said to be so."""
+    swapped = (
+        (images["split"].eq("test").to_numpy()[pairs["other"]])
+        & (images["split"].ne("test").to_numpy()[pairs["one"]])
+    )
+    one = images.iloc[np.where(swapped, pairs["other"], pairs["one"])].reset_index(drop=True)
+    other = images.iloc[np.where(swapped, pairs["one"], pairs["other"])].reset_index(drop=True)
+    same = one["sha256"].eq(other["sha256"])
+    table = one.assign(
+        kind=pairs["kind"],
+        score=pairs["score"],
+        other=other["image_id"],
+        other_split=other["split"],
+        other_label=other["label"],
+        detail=pairs["detail"].where(~same, "the same file"),
+    )
+    return table.sort_values("kind", kind="stable")
+
+
+def _labels(images: pd.DataFrame, opinions: Opinions, classes: list[str]) -> pd.DataFrame:
+    """``other_label`` is the label that the image more probably has."""
+    rows = np.flatnonzero(opinions.suspected)
+    rows = rows[np.argsort(-opinions.scores[rows], kind="stable")]
+    probability = opinions.probabilities[rows, opinions.other[rows]]
+    return images.iloc[rows].assign(
+        kind=LABEL,
+        score=opinions.scores[rows],
+        other_label=np.array(classes, dtype=object)[opinions.other[rows]],
+        detail=[percent(value) for value in probability],
+    )

@@ -1,0 +1,74 @@
+"""What is suspected of the data, as the page shows it: the outputs of the stage `audit`."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from pets.core.errors import UserError
+from pets.report.galleries import Figure, read_figures
+
+# What each kind of audit.csv is, in the order of the page.
+KINDS = {
+    "duplicate": "two pictures that are one photograph, whatever was cropped, mirrored, resized or framed",
+    "same scene": "two photographs of one scene, such as a series of one animal or litter",
+    "label": "a label that is probably wrong, as heads see it that were fitted without the image",
+    "outlier": "furthest from the images nearest to it",
+    "dark": "hardly any bright pixel",
+    "bright": "hardly any dark pixel",
+    "blank": "hardly any contrast",
+    "blurred": "no sharp edge anywhere",
+    "tiny": "a short side of under 64 pixels",
+    "framed": "a plain frame around the picture",
+}
+
+
+@dataclass(frozen=True)
+class Audit:
+    """One data set as one backbone sees it: ``suspects`` (audit.csv), ``without`` (without.csv), figures."""
+
+    suspects: pd.DataFrame
+    without: pd.DataFrame
+    figures: list[Figure]
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """How many suspects of each kind that has any."""
+        counts = self.suspects["kind"].value_counts()
+        return {kind: int(counts[kind]) for kind in KINDS if kind in counts}
+
+    @property
+    def leaks(self) -> int:
+        """Pairs of duplicates of which one alone is a test image."""
+        pairs = self.suspects[self.suspects["kind"] == "duplicate"]
+        return int((pairs["split"].eq("test") != pairs["other_split"].eq("test")).sum())
+
+    @property
+    def metrics(self) -> list[tuple[str, list[tuple[str, list[Any]]]]]:
+        """Each head, and for each set that is left out of its test images the rows of ``without``."""
+        return [
+            (
+                str(head),
+                [
+                    (str(name), list(rows.itertuples()))
+                    for name, rows in of_head.groupby("without", sort=False)
+                ],
+            )
+            for head, of_head in self.without.groupby("head", sort=False)
+        ]
+
+
+def read_audits(root: Path, combinations: Sequence[tuple[str, str, str]]) -> dict[tuple[str, str], Audit]:
+    """By data set and backbone. Raises UserError where one is missing."""
+    return {pair: _read(root.joinpath(*pair)) for pair in dict.fromkeys(each[:2] for each in combinations)}
+
+
+def _read(folder: Path) -> Audit:
+    for name in ("audit", "without"):
+        if not (folder / f"{name}.csv").exists():
+            raise UserError(f"{folder}/{name}.csv is missing. Run `dvc repro`, which makes what is missing.")
+    text = dict.fromkeys(("image_id", "label", "other", "other_label"), str)
+    suspects = pd.read_csv(folder / "audit.csv", dtype=text, keep_default_na=False)
+    return Audit(suspects, pd.read_csv(folder / "without.csv"), read_figures(folder))

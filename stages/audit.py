@@ -1,0 +1,85 @@
+"""Look for what is wrong with a data set's images, and what that does to the metrics."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from pydantic import Field, PositiveInt
+from torch.nn import functional
+
+from pets.audit import duplicates, gallery
+from pets.audit.decisions import read_decisions
+from pets.audit.labels import opinions
+from pets.audit.neighbours import nearest
+from pets.audit.pictures import look_at
+from pets.audit.suspects import leaked, mislabelled, suspects
+from pets.audit.without import without_each
+from pets.classifier.examples import classes_of
+from pets.core import params
+from pets.core.files import atomic
+from pets.core.params import Section
+from pets.core.stage import run_stage
+from pets.dataset import Dataset
+from pets.embeddings.features import features_of
+from pets.galleries import figures
+from pets.heads import linear
+
+NEIGHBOURS = 10  # of an image, whose mean distance says how much of an outlier it is
+
+
+class Settings(Section):
+    """The section ``audit`` of params.yaml."""
+
+    pairs: PositiveInt
+    shown: PositiveInt
+    bootstrap: PositiveInt
+    penalties: list[float] = Field(min_length=1)
+
+
+def main(dataset: str, backbone: str) -> None:
+    """Write suspects/<dataset>/<backbone>: audit.csv, without.csv, contact sheets."""
+    settings = params.read("audit", Settings)
+    heads = params.read("run.heads", list[str])
+    seed = params.read("seed", int)
+    data = Dataset(dataset)
+    images = data.splits().merge(
+        data.catalog("image_id", "path", "sha256"), on="image_id", validate="one_to_one"
+    )
+    classes = classes_of(data)
+    labels = pd.Categorical(images["label"], categories=classes).codes.astype(np.int64)
+    features = features_of(data, backbone, images["image_id"])
+
+    scaled = linear.scaled(features)
+    cosines, others = nearest(functional.normalize(scaled - scaled.mean(0)).numpy(), NEIGHBOURS)
+    proposed = duplicates.proposed(cosines, others, settings.pairs)
+    measures, keypoints = look_at(images, data.raw, set(proposed.ravel().tolist()))
+    pairs = duplicates.confirmed(proposed, keypoints)
+    copies = pairs.loc[pairs["kind"] == "duplicate", ["one", "other"]].to_numpy()
+    together = duplicates.groups(len(images), copies)
+    found = opinions(features, labels, together, settings.penalties, seed)
+    table = suspects(
+        images, pairs, found, classes, 1 - cosines.mean(1), measures, read_decisions(dataset)
+    )  # fmt: skip
+
+    with atomic(Path("suspects", dataset, backbone)) as folder:
+        folder.mkdir(parents=True)
+        table.to_csv(folder / "audit.csv", index=False, lineterminator="\n", float_format="%.4f")
+        metrics = pd.concat([_metrics(data, backbone, head, table, settings, seed) for head in heads])
+        metrics.to_csv(folder / "without.csv", index=False, lineterminator="\n", float_format="%.6f")
+        paths = images.set_index("image_id")["path"]
+        figures.write(folder, gallery.figures(table, paths, data.raw, settings.shown))
+    print(table["kind"].value_counts(sort=False).to_string())
+
+
+def _metrics(
+    data: Dataset, backbone: str, head: str, table: pd.DataFrame, settings: Settings, seed: int
+) -> pd.DataFrame:
+    predictions = pd.read_parquet(data.evaluation(backbone, head) / "predictions.parquet")
+    sets = {"leaked images": leaked(table), "suspected labels": mislabelled(table)}
+    sets["both"] = set.union(*sets.values())
+    metrics = without_each(predictions, classes_of(data), sets, settings.bootstrap, seed)
+    return metrics.assign(head=head)
+
+
+if __name__ == "__main__":
+    run_stage(main)
