@@ -3,7 +3,7 @@
 import importlib
 import sys
 
-ALL = ("embedding", "growth", "store", "linear", "attack", "serving", "flow", "pipeline")
+ALL = ("embedding", "growth", "store", "neighbours", "linear", "attack", "serving", "flow", "pipeline")
 
 
 def main(names: list[str]) -> None:
