@@ -1,4 +1,4 @@
-"""The nearest rows of a million vectors, approximately, beside all products; and how many of them are found."""
+"""The nearest rows of a million vectors, approximately, beside all products; how many are found."""
 
 import numpy as np
 

@@ -56,8 +56,8 @@ def figures(table: pd.DataFrame, paths: pd.Series, raw: Path, shown: int) -> lis
         Figure(
             "labels",
             "Labels that are probably wrong",
-            "Images whose label a linear head, fitted without them, finds improbable, and another class as "
-            "probable as for that class's own images. It may be the head that is wrong: look.",
+            "Images of which a linear head that was fitted without them finds another class far more "
+            "probable than the label. It may be the head that is wrong: look.",
             [_labelled(row, tile) for row in _rows(table[table["kind"].eq(LABEL)], shown)],
             columns=6,
         )

@@ -12,6 +12,7 @@ OUTLIERS = 100  # listed, of all images
 COLUMNS = [
     "kind", "score", "image_id", "split", "label", "other", "other_split", "other_label", "detail", "verdict",
 ]  # fmt: skip
+WRONG = 0.5  # of a label's score, from which it counts as wrong for the metrics without such images
 DUPLICATE, SCENE, LABEL, OUTLIER = "duplicate", "same scene", "label", "outlier"
 
 
@@ -53,8 +54,9 @@ def leaked(table: pd.DataFrame) -> set[str]:
 
 
 def mislabelled(table: pd.DataFrame) -> set[str]:
-    """Images whose label is probably wrong, but those that were kept."""
-    return {*table.loc[(table["kind"] == LABEL) & (table["verdict"] != KEEP), "image_id"]}
+    """Images whose label is probably wrong, the score at least ``WRONG``, but those that were kept."""
+    wrong = (table["kind"] == LABEL) & (table["score"] >= WRONG) & (table["verdict"] != KEEP)
+    return {*table.loc[wrong, "image_id"]}
 
 
 def _pairs(images: pd.DataFrame, pairs: pd.DataFrame) -> pd.DataFrame:
@@ -79,8 +81,8 @@ def _pairs(images: pd.DataFrame, pairs: pd.DataFrame) -> pd.DataFrame:
 
 def _labels(images: pd.DataFrame, opinions: Opinions, classes: list[str]) -> pd.DataFrame:
     """``other_label`` is the label that the image more probably has."""
-    rows = np.flatnonzero(opinions.suspected)
-    rows = rows[np.argsort(-opinions.scores[rows], kind="stable")]
+    rows = np.argsort(-opinions.scores, kind="stable")
+    rows = rows[opinions.scores[rows] > 0]
     probability = opinions.probabilities[rows, opinions.other[rows]]
     return images.iloc[rows].assign(
         kind=LABEL,

@@ -29,6 +29,7 @@ def reported(
             "attack.curve.images=1",
             "curve.images=[1, 5]",
             "curve.draws=1",
+            "audit.pairs=3000",
             *(f"datasets.oxford-iiit-pet.{each}.url={file}" for each, file in archives.items()),
             *(f"datasets.oxford-iiit-pet.{each}.md5={md5(file)}" for each, file in archives.items()),
         )
