@@ -1,11 +1,14 @@
-"""Command lines that hand over to a module which imports PyTorch, after what needs no PyTorch is checked."""
+"""What command lines share: writing a file, and handing over to a module which imports PyTorch."""
 
 import argparse
 import os
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import NoReturn
 
+from pets.core.errors import UserError
+from pets.core.files import write_text
 from pets.core.stage import errors_reported
 from pets.prediction import models
 
@@ -16,3 +19,11 @@ def hand_over(command: str, parser: argparse.ArgumentParser, module: str, words:
     with errors_reported(command):
         models.find(options.model)
     os.execv(sys.executable, [sys.executable, "-m", module, *words])  # noqa: S606 (no shell is wanted)
+
+
+def write(file: Path, text: str) -> None:
+    """Write a file atomically. Raises UserError where that is not possible."""
+    try:
+        write_text(file, text)
+    except OSError as error:
+        raise UserError(f"{file} cannot be written: {error.strerror}.") from None

@@ -17,8 +17,8 @@ from prefect.artifacts import create_markdown_artifact
 from prefect.client.schemas.objects import State
 from prefect.states import Completed, Failed
 
+from flows.command import write
 from pets.core.errors import UserError
-from pets.core.files import write_text
 
 # The comparison is imported where it is needed, so that --help does not wait for DVC, pandas and scipy.
 
@@ -107,14 +107,6 @@ def arguments(words: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--json", metavar="FILE", type=Path, help="write every number as JSON")
     parser.add_argument("--fail-if-worse", action="store_true", help="exit with 1 where a metric got worse")
     return parser.parse_args(words)
-
-
-def write(file: Path, text: str) -> None:
-    """Write a file atomically. Raises UserError where that is not possible."""
-    try:
-        write_text(file, text)
-    except OSError as error:
-        raise UserError(f"{file} cannot be written: {error.strerror}.") from None
 
 
 if __name__ == "__main__":

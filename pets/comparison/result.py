@@ -56,8 +56,7 @@ class Pair:
     @property
     def title(self) -> str:
         """The combination; where both sides differ, ``old → new`` in the place of the part that does."""
-        parts = zip(self.pairing.old, self.pairing.new, strict=True)
-        return " · ".join(old if old == new else f"{old} → {new}" for old, new in parts)
+        return title(self.pairing.old, self.pairing.new)
 
     @property
     def tests(self) -> tuple[Test, ...]:
@@ -107,7 +106,7 @@ class Pair:
         """Every metric of either side, in the metrics' order."""
         intervals = self.paired.intervals if self.paired and self.paired.complete else {}
         return [
-            Row(_metric(key), self.old_metrics.get(key), self.new_metrics.get(key), intervals.get(key))
+            Row(metric_of(key), self.old_metrics.get(key), self.new_metrics.get(key), intervals.get(key))
             for key in dict.fromkeys((*self.new_metrics, *self.old_metrics))
         ]
 
@@ -163,6 +162,12 @@ class Comparison:
         counts = Counter(test.verdict for test in self.tests)
         verdicts = [f"{counts[each]} {each}" for each in (BETTER, WORSE, CHANCE) if counts[each]]
         return f"Of {len(self.tests)} tests, three of each pair: {', '.join(verdicts)}."
+
+
+def title(old: Combination, new: Combination) -> str:
+    """``data set · backbone · head``; where both differ, ``old → new`` in the place of the part that does."""
+    parts = zip(old, new, strict=True)
+    return " · ".join(was if was == now else f"{was} → {now}" for was, now in parts)
 
 
 def sentence(test: Test) -> str:
@@ -247,10 +252,10 @@ def p_value(p: float) -> str:
     return f"{p:.2g}" if p >= 0.0001 else "<0.0001"
 
 
-def _metric(key: str) -> Metric:
+def metric_of(key: str) -> Metric:
     """The metric of that key; those of species, ``species_<key>``, are named so."""
     if key.startswith("species_"):
-        metric = _metric(key.removeprefix("species_"))
+        metric = metric_of(key.removeprefix("species_"))
         return replace(metric, name=f"Species {metric.name}", task="species")
     known = next((each for each in METRICS if each.key == key and each.task is None), None)
     return known or Metric(key, key, "", percent=False)

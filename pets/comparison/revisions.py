@@ -36,6 +36,14 @@ class Combination(NamedTuple):
     def __str__(self) -> str:
         return "/".join(self)
 
+    @classmethod
+    def of(cls, path: str) -> "Combination | None":
+        """Whose metrics the file ``path`` has; None if it is not one of evaluations/."""
+        if not path.startswith(f"{EVALUATIONS}/") or path.count("/") < 4:
+            return None
+        _, dataset, *backbone, head, _ = path.split("/")  # timm's backbones have a /
+        return cls(dataset, "/".join(backbone), head)
+
 
 class Change(NamedTuple):
     """A parameter that differs: its dotted key and both values, None where a side has no such key."""
@@ -152,11 +160,11 @@ def opened(name: str) -> Iterator[Revision]:
     Raises UserError where there is no DVC project, no git repository, no such revision, or no dvc.yaml in it
     that DVC can read.
     """
-    with _project() as repo:
+    with project() as repo:
         if name == WORKSPACE:
             yield _revision(name, None, repo)
             return
-        commit = _commit(repo, name)
+        commit = commit_of(repo, name)
         try:
             with repo.switch(commit):
                 yield _revision(name, commit, repo)
@@ -178,7 +186,7 @@ def flat(content: Mapping[str, Any]) -> Metrics:
 
 def params_changed(old: Revision, new: Revision) -> list[Change]:
     """The parameters that differ, by key."""
-    with _project() as repo:
+    with project() as repo:
         files = repo.params.diff(old.commit or WORKSPACE, new.commit or WORKSPACE).get("diff", {})
     changes = (
         Change(key, _as_written(each["old"]), _as_written(each["new"]))
@@ -193,7 +201,8 @@ def _as_written(value: Any) -> Any:
     return value.replace("'", "") if isinstance(value, str) and value.startswith("[") else value
 
 
-def _project() -> Repo:
+def project() -> Repo:
+    """The DVC project here, with its present settings. UserError where there is none, or no git."""
     try:
         with Repo() as present:
             present.scm.root_dir  # noqa: B018 (DVC looks for git only when asked)
@@ -205,7 +214,8 @@ def _project() -> Repo:
     return Repo(config=settings)  # otherwise a revision is read with its own remotes
 
 
-def _commit(repo: Repo, name: str) -> str:
+def commit_of(repo: Repo, name: str) -> str:
+    """The sha of a revision by any name that git knows. Raises UserError where there is none."""
     if repo.scm.no_commits:
         raise UserError(f"there is no commit yet, so no '{name}'; commit the results first.")
     try:
@@ -234,10 +244,9 @@ def _revision(name: str, commit: str | None, repo: Repo) -> Revision:
         name=name,
         commit=commit,
         metrics={
-            Combination(dataset, "/".join(backbone), head): flat(file["data"])  # timm's backbones have a /
+            combination: flat(file["data"])
             for path, file in metrics.items()
-            if path.startswith(f"{EVALUATIONS}/") and path.count("/") >= 4 and file.get("data")
-            for _, dataset, *backbone, head, _ in [path.split("/")]
+            if (combination := Combination.of(path)) and file.get("data")
         },
         params=params.get("data", {}),
         not_run=sorted({key for stage in stages for each in stage.params for key in _changed_since(each)}),

@@ -25,17 +25,15 @@ BETTER, WORSE, CHANCE = "better", "worse", "no more than chance"
 
 
 @dataclass(frozen=True)
-class Test:
+class Tested:
     """Whether a metric, in 0..1 or in nats, differs on the images that both have.
 
-    ``interval`` is the 95% interval of the difference, ``p`` the test's p-value and ``corrected`` the same
-    after Holm's correction.
+    ``p`` is the test's p-value and ``corrected`` the same after Holm's correction.
     """
 
     metric: Metric
     old: float
     new: float
-    interval: tuple[float, float]
     p: float
     corrected: float
 
@@ -50,6 +48,13 @@ class Test:
         if self.corrected >= LEVEL:
             return CHANCE
         return BETTER if (self.difference > 0) == self.metric.higher_is_better else WORSE
+
+
+@dataclass(frozen=True)
+class Test(Tested):
+    """The same with the 95% interval of the difference."""
+
+    interval: tuple[float, float]
 
 
 @dataclass(frozen=True)
@@ -138,7 +143,7 @@ def paired(old: Predictions, new: Predictions, samples: int, seed: int) -> Paire
         classes=_classes(images),
         intervals=intervals,
         tests=tuple(
-            Test(metric, scores[0][metric.key], scores[1][metric.key], intervals[metric.key], p, p)
+            Test(metric, scores[0][metric.key], scores[1][metric.key], p, p, intervals[metric.key])
             for metric, p in p_values
         ),
         of_old=len(old.table),

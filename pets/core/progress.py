@@ -6,12 +6,13 @@ from typing import Any
 from tqdm import tqdm
 
 
-def progress_bar(total: int, what: str, unit: str = "images") -> "tqdm[Any]":
-    """A tqdm bar on standard error; use it in a ``with``, and ``update`` it."""
+def progress_bar(total: int, what: str, unit: str = "images", delay: float = 0) -> "tqdm[Any]":
+    """A tqdm bar on standard error, after ``delay`` seconds; use it in a ``with``, and ``update`` it."""
     return tqdm(
         total=total,
         desc=what,
         unit=f" {unit}",
         mininterval=0.1 if sys.stderr.isatty() else 10,
         dynamic_ncols=True,
+        delay=delay,
     )

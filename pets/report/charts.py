@@ -250,7 +250,7 @@ def validation_curve(table: pd.DataFrame) -> Markup:
         width = (plot.right - plot.left) / n
         start = plot.x(places[chosen]) - width / 2
         marks.append(tag("rect", class_="chosen", x=start, y=top, width=width, height=plot.height))
-        marks += plot.frame(_round_ticks(plot.low, plot.high), text=text)
+        marks += plot.frame(round_ticks(plot.low, plot.high), text=text)
         marks.append(plot.path(places, values))
         for i, setting in enumerate(settings):
             shown = f"{setting}: {title} {text(values[i])}"
@@ -350,8 +350,8 @@ def score_histogram(table: pd.DataFrame) -> Markup:
     low, high, top = float(table["from"].min()), float(table["to"].max()), float(table["share"].max())
     plot = _Plot(top=12, height=280, high=1.08 * top)
     span = (high - low) or 1.0
-    marks = plot.frame([tick for tick in _round_ticks(0, 1.08 * top) if tick >= 0])
-    for tick in _round_ticks(low, low + span):
+    marks = plot.frame([tick for tick in round_ticks(0, 1.08 * top) if tick >= 0])
+    for tick in round_ticks(low, low + span):
         x = plot.x((tick - low) / span)
         marks.append(tag("text", _short(tick), x=x, y=plot.top + plot.height + 18, text_anchor="middle"))
     lines = []
@@ -427,7 +427,7 @@ def _as_percent(value: float) -> str:
     return f"{100 * value:.3g}%"
 
 
-def _round_ticks(low: float, high: float) -> list[float]:
+def round_ticks(low: float, high: float) -> list[float]:
     """Two to five round numbers between low and high."""
     rough = (high - low) / 4
     power = 10 ** np.floor(np.log10(rough))
