@@ -10,11 +10,12 @@ from typing import NoReturn
 from pets.core.errors import UserError
 from pets.core.files import write_text
 from pets.core.stage import errors_reported
-from pets.prediction import models
 
 
 def hand_over(command: str, parser: argparse.ArgumentParser, module: str, words: Sequence[str]) -> NoReturn:
     """Check the words and the model that they name; then this process becomes ``python -m module words``."""
+    from pets.prediction import models  # which imports pandas
+
     options = parser.parse_args(words)
     with errors_reported(command):
         models.find(options.model)

@@ -35,7 +35,7 @@ def build(words: Sequence[str], baseline: str | None, last: int, patience: float
         if reference is not None and reference not in chosen:
             chosen = {reference: str(baseline)} | chosen
         found = _read(repo, chosen)
-        if not words and len(found) > 1 and not found[-1].sha and _same(*found[-2:]):
+        if WORKSPACE not in words and len(found) > 1 and not found[-1].sha and _same(*found[-2:]):
             found.pop()
         place = None if reference is None else list(chosen).index(reference)
         if not any(each.metrics for each in found):

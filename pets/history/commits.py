@@ -7,9 +7,9 @@ import subprocess
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
+from pathlib import Path
 from typing import Any
 
-from dvc.fs import GitFileSystem, LocalFileSystem
 from dvc.repo import Repo
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
@@ -17,6 +17,8 @@ from ruamel.yaml.error import YAMLError
 from pets.comparison.revisions import EVALUATIONS, WORKSPACE, Combination, Metrics, commit_of, flat
 from pets.core.errors import UserError
 from pets.history.lock import EMPTY, DamagedError, Lock
+
+METRICS = "metrics.json"  # of each evaluation
 
 
 @dataclass(frozen=True)
@@ -46,7 +48,7 @@ def chosen(repo: Repo, words: Sequence[str], last: int) -> tuple[dict[str, str],
     """
     if len(words) <= 1 and not any(".." in word or word == WORKSPACE for word in words):
         tip = commit_of(repo, *words or ["HEAD"])
-        found = _log(repo, "-n", str(last), tip, "--", f":(glob){EVALUATIONS}/**/metrics.json")
+        found = _log(repo, "-n", str(last), tip, "--", f":(glob){EVALUATIONS}/**/{METRICS}")
         notes = _end(repo, found) if len(found) < last else []
         here = [WORKSPACE] if tip == commit_of(repo, "HEAD") else []
         return {each: each[:7] if each != WORKSPACE else each for each in (*found, *here)}, notes
@@ -81,58 +83,76 @@ def read(repo: Repo, names: Mapping[str, str]) -> Iterator[Commit]:
     shas = [sha for sha in names if sha != WORKSPACE]
     log = _git(repo, "log", "--no-walk=unsorted", "--format=%H%x00%cs%x00%s", *shas) if shas else ""
     about = {sha: rest for sha, *rest in (line.split("\0") for line in log.split("\n"))}
-    inside = os.path.normpath("/" + os.path.relpath(repo.root_dir, repo.scm.root_dir))
     for sha, name in names.items():
         if sha == WORKSPACE:
-            yield _commit(name, "", ["", "not committed"], _Tree(LocalFileSystem(), repo.root_dir))
+            yield _commit(name, "", ["", "not committed"], _Workspace(repo))
         else:
-            yield _commit(name, sha, about[sha], _Tree(GitFileSystem(scm=repo.scm, rev=sha), inside))
+            yield _commit(name, sha, about[sha], _Tree(repo, sha))
 
 
 class _Tree:
-    """The files of a commit or of the workspace."""
+    """The files of a commit, read from git's objects: DVC's file system starts a thread for each file."""
 
-    def __init__(self, fs: Any, root: str) -> None:
-        self.fs, self.root = fs, root
+    def __init__(self, repo: Repo, sha: str) -> None:
+        inside = os.path.relpath(repo.root_dir, repo.scm.root_dir)
+        tree = repo.scm.pygit2.repo[sha].tree
+        self._tree = tree if inside == "." else tree[inside]
 
-    def paths(self, folder: str, name: str) -> list[str]:
-        """The files of that name in a folder, from the project's root."""
-        start = os.path.join(self.root, folder)  # noqa: PTH118 (a path in git)
-        if not self.fs.exists(start):
-            return []
-        return sorted(
-            os.path.relpath(each, self.root) for each in self.fs.find(start) if each.endswith(f"/{name}")
-        )
+    def metrics(self) -> list[str]:
+        """The files metrics.json of all evaluations, sorted."""
+        return sorted(_below(self._tree, EVALUATIONS)) if EVALUATIONS in self._tree else []
 
-    def read(self, path: str) -> str | None:
-        """A file's text, None where there is no such file. Raises UnicodeDecodeError."""
-        try:
-            with self.fs.open(os.path.join(self.root, path), "rb") as file:  # noqa: PTH118 (a path in git)
-                content: bytes = file.read()
-        except FileNotFoundError:
-            return None
+    def read(self, path: str) -> str:
+        """A file's text, empty where there is none. Raises UnicodeDecodeError."""
+        content: bytes = self._tree[path].data if path in self._tree else b""
         return content.decode("utf-8")
 
 
-def _commit(name: str, sha: str, about: list[str], tree: _Tree) -> Commit:
+def _below(tree: Any, path: str) -> Iterator[str]:
+    """The files metrics.json in a folder of a commit."""
+    for entry in tree[path]:
+        if entry.type_str == "tree":
+            yield from _below(tree, f"{path}/{entry.name}")
+        elif entry.name == METRICS:
+            yield f"{path}/{entry.name}"
+
+
+class _Workspace:
+    """The files as they are now."""
+
+    def __init__(self, repo: Repo) -> None:
+        self._root = Path(repo.root_dir)
+
+    def metrics(self) -> list[str]:
+        """The files metrics.json of all evaluations, sorted."""
+        found = self._root.joinpath(EVALUATIONS).rglob(METRICS)
+        return sorted(each.relative_to(self._root).as_posix() for each in found)
+
+    def read(self, path: str) -> str:
+        """A file's text, empty where there is none. Raises UnicodeDecodeError."""
+        file = self._root / path
+        return file.read_text("utf-8") if file.exists() else ""
+
+
+def _commit(name: str, sha: str, about: list[str], tree: _Tree | _Workspace) -> Commit:
     problems = []
     metrics: dict[Combination, Metrics] = {}
-    for path in tree.paths(EVALUATIONS, "metrics.json"):
+    for path in tree.metrics():
         combination = Combination.of(path)
         try:
-            if combination and (content := json.loads(tree.read(path) or "null")):
+            if combination and (content := json.loads(tree.read(path))):
                 metrics[combination] = flat(content)
         except (ValueError, AttributeError):
             problems.append(f"{path} of {name} is damaged, so it is left out.")
     lock = EMPTY
     sources: dict[str, str] = {}
     try:
-        run, sources = _settings(tree.read("params.yaml") or "")
+        run, sources = _settings(tree.read("params.yaml"))
         metrics = {each: metrics[each] for each in metrics if _is_run(each, run)}
     except (ValueError, YAMLError):
         problems.append(f"params.yaml of {name} is damaged, so all metrics in its git tree are shown.")
     try:
-        lock = Lock(tree.read("dvc.lock") or "")
+        lock = Lock(tree.read("dvc.lock"))
         lock.evaluated  # noqa: B018 (which parses it)
     except (DamagedError, UnicodeDecodeError) as error:
         lock, reason = EMPTY, error if isinstance(error, DamagedError) else "is not valid UTF-8"

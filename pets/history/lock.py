@@ -12,7 +12,8 @@ from ruamel.yaml.error import YAMLError
 
 from pets.comparison.revisions import EVALUATIONS, Combination
 
-SCHEMA = re.compile(r"^schema: ['\"]?2\.0['\"]?$", re.MULTILINE)
+SCHEMA = re.compile(r"schema: (['\"])2\.0\1\n")
+OUTPUT = re.compile(r"    - path: (\S+)\n(?:      (?!md5:).*\n)*      md5: ([0-9a-f]{32}(?:\.dir)?)\n")
 BLOCK = re.compile(r"  \S.*\n(?:(?:   .*)?\n)*")  # a stage, as DVC writes it
 
 
@@ -30,32 +31,33 @@ class Stage:
 
 
 class Lock:
-    """The stages of a dvc.lock. Raises DamagedError where it is not YAML, or of another version of DVC.
+    """The stages of a dvc.lock, by its text.
 
-    A stage is parsed when it is asked for, and once however many commits have it: the whole file of each of
-    500 commits would take a minute.
+    Raises DamagedError where that is empty, not YAML, or of another version of DVC.
+
+    A stage is parsed when it is asked for, and once however many commits have it: the whole files of 500
+    commits would take minutes.
     """
 
     def __init__(self, text: str) -> None:
+        if not text:
+            raise DamagedError("is missing")
         head, _, body = text.partition("stages:\n")
-        if not SCHEMA.search(head):
-            raise DamagedError("is of another version of DVC" if _mapping(text) else "is not valid YAML")
-        found = list(BLOCK.finditer(body))
-        if sum(len(each[0]) for each in found) == len(body):
-            self._blocks = {each[0].split(":\n")[0].strip(): each[0] for each in found}
-        else:  # not as DVC writes it
-            stages = _mapping(text).get("stages") or {}
-            self._blocks = {name: json.dumps({name: stage}, default=str) for name, stage in stages.items()}
+        blocks = [each[0] for each in BLOCK.finditer(body)]
+        if SCHEMA.fullmatch(head) and "".join(blocks) == body:
+            self._blocks = {each.split(":\n")[0].strip(): each for each in blocks}
+            return
+        content = _mapping(text)  # not as DVC writes it
+        if content.get("schema") != "2.0":
+            raise DamagedError("is of another version of DVC")
+        stages = content.get("stages") or {}
+        self._blocks = {name: json.dumps({name: stage}, default=str) for name, stage in stages.items()}
 
     @cached_property
     def evaluated(self) -> dict[str, str]:
         """The md5 of every output of the stages ``evaluate``, by path."""
-        return {
-            path: md5
-            for name, block in self._blocks.items()
-            if name.startswith("evaluate")
-            for path, md5 in _stage(block).outs.items()
-        }
+        blocks = [block for name, block in self._blocks.items() if name.startswith("evaluate")]
+        return {path: md5 for block in blocks for path, md5 in _outs(block).items()}
 
     def output(self, combination: Combination, name: str) -> str | None:
         """The md5 of an output of a combination's evaluation, None if there is no such."""
@@ -95,9 +97,18 @@ def _stage(block: str) -> Stage:
         raise DamagedError("has a stage without the entries that DVC writes") from None
 
 
+def _outs(block: str) -> dict[str, str]:
+    """The md5 of a stage's outputs by path, found without a parser where they are as DVC writes them."""
+    _, _, outs = block.partition("\n    outs:\n")
+    found = dict(OUTPUT.findall(outs))
+    return found if found and len(found) == outs.count("path:") else _stage(block).outs
+
+
 def _mapping(text: str) -> Mapping[str, Any]:
     try:
         content = YAML(typ="safe").load(text)
     except YAMLError:
         raise DamagedError("is not valid YAML") from None
-    return content if isinstance(content, Mapping) else {}
+    if not isinstance(content, Mapping):
+        raise DamagedError("is not valid YAML")
+    return content

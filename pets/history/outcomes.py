@@ -86,7 +86,8 @@ class Outputs:
     def _read(self, file: Path, provenance: Mapping[str, Any]) -> Outcomes:
         try:
             classes = list(provenance["classes"])
-            table = pq.read_table(file, columns=["image_id", "label", "predicted", "probabilities"])
+            columns = ["image_id", "label", "predicted", "probabilities"]
+            table = pq.read_table(file, columns=columns, use_threads=False)  # which a small file isn't worth
             images = self._once(table["image_id"].to_pylist(), table["label"].to_pylist())
             probabilities = table["probabilities"].combine_chunks().flatten().to_numpy(zero_copy_only=False)
             codes = pd.Index(classes).get_indexer(images["label"])

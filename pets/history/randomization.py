@@ -4,7 +4,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-SWAPS = 9999  # of each test at first
+SWAPS = 1999  # of each test at first
+LEAST = 9999  # of a test that goes on
 FEW = 20  # a test with fewer swaps as extreme as what was observed goes on
 PER_TEST = (
     200  # swaps that such a test is given for each test of the family: its p-value can pass Holm's tenfold
@@ -17,9 +18,9 @@ def swap_tests(differences: Sequence[np.ndarray], seed: int) -> np.ndarray:
     """Two-sided p-values [m] that the sum of each test's per-image ``differences`` is not zero.
 
     The same test as `pets.metrics.paired.swap_test`, by random swaps only, of which the observed one counts
-    as one. A test goes on beyond the first 9,999 swaps only while hardly any is as extreme (Besag, Clifford:
-    Sequential Monte Carlo p-values, Biometrika 1991), to 200 for each of the m tests. So a p-value is small
-    enough to survive a correction for all of them, and most tests stay short.
+    as one. A test goes on beyond the first 1,999 swaps only while hardly any is as extreme (Besag, Clifford:
+    Sequential Monte Carlo p-values, Biometrika 1991), to 9,999 or 100 for each of the m
+    tests. So a p-value is small enough to survive a correction for all of them, and most tests stay short.
     """
     columns = np.zeros((max(map(len, differences), default=0), len(differences)), dtype=np.float32)
     for test, values in enumerate(differences):
@@ -30,8 +31,8 @@ def swap_tests(differences: Sequence[np.ndarray], seed: int) -> np.ndarray:
     extreme = _count(columns, totals, observed, SWAPS, generator)
     swaps = np.full(len(differences), SWAPS)
     rare = extreme < FEW
-    further = max(0, PER_TEST * len(differences) - SWAPS)
-    if rare.any() and further:
+    further = max(LEAST, PER_TEST * len(differences)) - SWAPS
+    if rare.any():
         extreme[rare] += _count(columns[:, rare], totals[rare], observed[rare], further, generator)
         swaps[rare] += further
     return np.asarray((1 + extreme) / (1 + swaps), dtype=float)

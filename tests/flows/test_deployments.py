@@ -83,6 +83,12 @@ class Deployed:
         )
         return run
 
+    def follow_with_history(self, enabled: bool) -> None:
+        """Let the history follow each run, as prefect.yaml has it, or not: a run of it takes seconds."""
+        for automation in self.server.post("/automations/filter"):
+            if automation["name"].startswith("history"):
+                self.server.ask("PATCH", f"/automations/{automation['id']}", {"enabled": enabled})
+
     def comparisons(self, count: int) -> list[dict[str, Any]]:
         """The runs of the comparison, the first first, once so many have ended; all well."""
 
@@ -95,6 +101,16 @@ class Deployed:
             run["state"]["message"] for run in found
         ]
         return found
+
+    def history(self) -> dict[str, Any]:
+        """The only run of the history, once it has ended."""
+
+        def look() -> dict[str, Any] | None:
+            found = self.server.post("/flow_runs/filter", flows={"name": {"any_": ["history"]}})
+            return found[0] if found and found[0]["state_type"] in ENDED else None
+
+        run: dict[str, Any] = eventually(look, 900)
+        return run
 
     def nights(self) -> list[str]:
         """The commits of the branch, the last first."""
@@ -133,6 +149,7 @@ def deployed(
     pool = Deployed(workspace, server, None, tmp_path_factory.mktemp("elsewhere"))  # type: ignore[arg-type]
     pool.prefect(*documented("prefect work-pool create pets --type process"))
     pool.prefect(*documented("prefect --no-prompt deploy --all"))
+    pool.follow_with_history(False)
     pool.start_worker()
     yield pool
     os.killpg(pool.worker.pid, signal.SIGTERM)
@@ -179,6 +196,7 @@ def test_nights_are_committed_and_compared_and_none_is_red(deployed: Deployed) -
 
     deployed.workspace.set_params("train.prototype.centred=[false]")
     deployed.workspace.run("git", "commit", "-qm", "not centred", "params.yaml")
+    deployed.follow_with_history(True)
     deployed.prefect(*documented("prefect deployment run pipeline/nightly"))
     *_, changed = deployed.comparisons(4)
     assert changed["state_type"] == "COMPLETED", changed["state"]["message"]
@@ -188,6 +206,12 @@ def test_nights_are_committed_and_compared_and_none_is_red(deployed: Deployed) -
     assert earlier == [tip]
     assert f"{tip[:7]} → {new[:7]}" in shown["description"]
     assert "train.prototype.centred" in deployed.workspace.run(*COMPARE)
+    history = deployed.history()
+    deployed.follow_with_history(False)
+    assert history["state_type"] == "COMPLETED", history["state"]["message"]
+    drawn = deployed.server.artifacts(history)["history"]
+    assert f"{tip[:7]} to {new[:7]}, 2 commits" in drawn["description"]
+    assert "Synthetic images, drawn by a program" in drawn["data"]
 
 
 def _in(seconds: int) -> str:

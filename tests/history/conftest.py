@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.conftest import Workspace
 from tests.history.made import Made
 
 BUG, FIX, BACKBONE = "read every third picture too dark", "read it as before", "lite2 in place of lite0"
@@ -12,7 +13,7 @@ RENAMED, REMOVED, ADDED = "call the data set pets", "without the prototypes", "w
 
 
 def story(made: Made) -> None:
-    """Forty commits: ten no-ops, seeds, penalties, heads, a bug and its fix, a backbone, a renaming."""
+    """Make forty commits: ten no-ops, seeds, penalties, heads, a bug and its fix, a backbone, a renaming."""
     seeds = iter(range(8, 100))
     penalties = iter([[1, 5, 10], [2, 10], [1, 20], [3], [1, 3, 9], [2, 4]])
     scales = iter([[0.2, 0.25, 0.3], [0.22, 0.3]])
@@ -65,11 +66,18 @@ def story(made: Made) -> None:
 
 
 @pytest.fixture(scope="session")
-def forty(tmp_path_factory: pytest.TempPathFactory) -> Made:
+def forty(
+    tmp_path_factory: pytest.TempPathFactory,
+    shared_by_processes: Callable[[str, Callable[[], Workspace]], Workspace],
+) -> Made:
     """The repository of the story. Don't change it."""
-    made = Made.at(tmp_path_factory.mktemp("history") / "forty")
-    story(made)
-    return made
+
+    def make() -> Workspace:
+        made = Made.at(tmp_path_factory.mktemp("history") / "forty")
+        story(made)
+        return Workspace(made.path)
+
+    return Made.existing(shared_by_processes("forty", make).path)
 
 
 @pytest.fixture

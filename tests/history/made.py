@@ -28,7 +28,7 @@ stages:
     matrix: {dataset: "${run.datasets}"}
     cmd: made by the test
     deps: [code/split.py]
-    params: [images]
+    params: [images, prefix]
     outs: ["data/${item.dataset}/catalog.parquet", "data/${item.dataset}/splits.parquet"]
   embed:
     matrix: {dataset: "${run.datasets}", backbone: "${run.backbones}"}
@@ -65,6 +65,7 @@ PARAMS: dict[str, Any] = {
     "datasets": {"drawn": {"source": "oxford-iiit-pet"}},
     "seed": 7,
     "images": 1600,
+    "prefix": "image",
     "embed": {"views": 1},
     "train": {
         "linear": {"penalties": [1, 10]},
@@ -99,6 +100,15 @@ class Made:
             "/data/\n/models/\n/evaluations/**\n!/evaluations/**/\n!metrics.json\n"
         )
         (path / "dvc.yaml").write_text(DVC_YAML)
+        return made
+
+    @classmethod
+    def existing(cls, path: Path) -> "Made":
+        """The repository at ``path``, to go on with its last parameters and code."""
+        params = YAML(typ="safe").load(path / "params.yaml")
+        code = {each.stem: each.read_text() for each in (path / "code").iterdir()}
+        made = cls(path, params, code)
+        made.shas = made.git("rev-list", "--reverse", "HEAD").split()
         return made
 
     def copy(self, path: Path) -> "Made":
@@ -136,7 +146,7 @@ class Made:
             file.write_text(text)
         run = self.params["run"]
         for dataset in run["datasets"]:
-            catalog = _catalog(self.params["images"])
+            catalog = _catalog(self.params["images"], self.params["prefix"])
             folder = self.path / "data" / dataset
             for name in ("catalog", "splits"):
                 _parquet(folder / f"{name}.parquet", catalog)
@@ -172,11 +182,12 @@ class Made:
         write_json(folder / "provenance.json", provenance)
 
 
-def _catalog(count: int) -> pd.DataFrame:
+def _catalog(count: int, prefix: str) -> pd.DataFrame:
     labels = np.random.default_rng(1).choice(CLASSES, count)
     split = np.resize(["train", "test", "val", "test"], count)
-    ids = [f"image_{i:05}" for i in range(count)]
-    return pd.DataFrame({"image_id": ids, "label": labels, "species": None, "split": split})
+    ids = [f"{prefix}_{i:05}" for i in range(count)]
+    columns = {"image_id": ids, "label": labels, "species": None, "split": split, "sha256": ids}
+    return pd.DataFrame(columns)
 
 
 def _vectors(catalog: pd.DataFrame, strength: float, wrong: bool) -> np.ndarray:
