@@ -29,14 +29,12 @@ def build(words: Sequence[str], baseline: str | None, last: int, patience: float
     """
     with project() as repo:
         chosen, notes = commits.chosen(repo, words, last)
-        reference = baseline
-        if baseline not in (None, WORKSPACE):
-            reference = commit_of(repo, str(baseline))
+        reference = baseline if baseline in (None, WORKSPACE) else commit_of(repo, str(baseline))
         if reference is not None and reference not in chosen:
             chosen = {reference: str(baseline)} | chosen
         found = _read(repo, chosen)
-        if WORKSPACE not in words and len(found) > 1 and not found[-1].sha and _same(*found[-2:]):
-            found.pop()
+        if WORKSPACE not in (*words, baseline):
+            found = _without_copy(found)
         place = None if reference is None else list(chosen).index(reference)
         if not any(each.metrics for each in found):
             raise UserError(
@@ -63,9 +61,13 @@ def _read(repo: Repo, chosen: Mapping[str, str]) -> list[Commit]:
     return found
 
 
-def _same(commit: Commit, workspace: Commit) -> bool:
-    """Whether the workspace has the results of the last commit."""
-    return commit.metrics == workspace.metrics and commit.lock.evaluated == workspace.lock.evaluated
+def _without_copy(found: list[Commit]) -> list[Commit]:
+    """The commits without the workspace, where that has the same results as the last one."""
+    if len(found) < 2 or found[-1].sha:
+        return found
+    last, workspace = found[-2:]
+    same = last.metrics == workspace.metrics and last.lock.evaluated == workspace.lock.evaluated
+    return found[:-1] if same else found
 
 
 def _fetch(repo: Repo, outputs: Outputs, found: Sequence[Commit], patience: float) -> str:

@@ -7,6 +7,7 @@ import subprocess
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -141,7 +142,9 @@ def _commit(name: str, sha: str, about: list[str], tree: _Tree | _Workspace) -> 
         combination = Combination.of(path)
         try:
             if combination and (content := json.loads(tree.read(path))):
-                metrics[combination] = flat(content)
+                metrics[combination] = {
+                    key: value for key, value in flat(content).items() if _is_number(value)
+                }
         except (ValueError, AttributeError):
             problems.append(f"{path} of {name} is damaged, so it is left out.")
     lock = EMPTY
@@ -160,6 +163,10 @@ def _commit(name: str, sha: str, about: list[str], tree: _Tree | _Workspace) -> 
             problems.append(f"dvc.lock of {name} {reason}, so its metrics are shown alone.")
     date, subject = about
     return Commit(name, sha, date, subject, metrics, sources, lock, tuple(problems))
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and isfinite(value)
 
 
 def _is_run(combination: Combination, run: dict[str, list[str]]) -> bool:
@@ -194,7 +201,8 @@ def _log(repo: Repo, *words: str) -> list[str]:
 
 
 def _git(repo: Repo, *words: str) -> str:
-    done = subprocess.run(["git", *words], cwd=repo.root_dir, capture_output=True)
+    command = ["git", "-c", "log.showSignature=false", *words]
+    done = subprocess.run(command, cwd=repo.root_dir, capture_output=True)
     output, problem = (each.decode("utf-8", "replace") for each in (done.stdout, done.stderr))
     if done.returncode:
         raise UserError(f"git {words[0]} failed: {' '.join(problem.split())}")

@@ -34,7 +34,7 @@ def fetch(repo: Repo, md5s: Sequence[str], patience: float) -> str:
         while not waiting.empty():
             try:
                 md5 = waiting.get_nowait()
-                cache.add(remote.oid_to_path(md5), remote.fs, md5)
+                cache.add(remote.oid_to_path(md5), remote.fs, md5)  # complete or not at all
                 cache.check(md5)  # what came is what was asked for
                 done.put(None)
             except Empty:

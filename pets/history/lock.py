@@ -66,13 +66,8 @@ class Lock:
     def data(self, dataset: str) -> frozenset[str]:
         """The md5 of a data set's catalog and splits, as far as there are such."""
         files = {f"data/{dataset}/{name}.parquet" for name in ("catalog", "splits")}
-        return frozenset(
-            md5
-            for name, block in self._blocks.items()
-            if name.split("@")[0] in ("catalog", "split")
-            for path, md5 in _stage(block).outs.items()
-            if path in files
-        )
+        blocks = [block for name, block in self._blocks.items() if name.startswith(("catalog", "split"))]
+        return frozenset(md5 for block in blocks for path, md5 in _outs(block).items() if path in files)
 
     @cached_property
     def stages(self) -> list[Stage]:

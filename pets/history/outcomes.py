@@ -93,7 +93,7 @@ class Outputs:
             codes = pd.Index(classes).get_indexer(images["label"])
             of_label = probabilities.reshape(-1, len(classes))[np.arange(len(codes)), codes].astype(float)
             correct = np.array(table["predicted"].to_pylist()) == np.array(table["label"].to_pylist())
-        except (OSError, ValueError, KeyError, IndexError, pa.ArrowException):
+        except (OSError, ValueError, KeyError, IndexError, TypeError, pa.ArrowException):
             raise MissingError(f"are damaged in DVC's cache ({file})") from None
         return Outcomes(
             images, tuple(sorted(classes)), correct, -np.log(np.maximum(of_label, MIN_PROBABILITY))

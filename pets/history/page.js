@@ -52,7 +52,7 @@
   const [older, newer] = ["older", "newer"].map((id) => document.getElementById(id));
   const command = document.getElementById("command");
   const write = () => {
-    command.textContent = `python -m flows.compare ${older.value} ${newer.value === "workspace" ? "" : newer.value}`.trim();
+    command.textContent = `python -m flows.compare ${older.value} ${newer.value}`;
   };
   const choose = (old, young) => { [older.value, newer.value] = [old, young]; write(); };
   for (const each of [older, newer]) each.addEventListener("change", write);

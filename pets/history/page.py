@@ -1,5 +1,6 @@
 """A history as a page: one HTML file that opens offline, in the style of the report."""
 
+import shlex
 from pathlib import Path
 
 from pets.comparison.result import metric_of, signed, unit
@@ -14,7 +15,7 @@ def render(history: History) -> str:
     """The page as HTML: the same history gives the same bytes."""
     return render_page(
         Path(__file__).parent,
-        {},
+        {"shell": shlex.quote},
         history=history,
         better=BETTER,
         chart=lambda line, key: Chart(

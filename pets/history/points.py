@@ -34,8 +34,9 @@ class _Read(NamedTuple):
     @property
     def nll_margins(self) -> tuple[float, float]:
         """How far below and above its NLL the 95% interval reaches; infinitely far where it is unknown."""
+        value = self.point.metrics.get("nll", 0)
         low, high = self.point.intervals.get("nll", (-inf, inf))
-        return low - self.point.metrics["nll"], high - self.point.metrics["nll"]
+        return low - value, high - value
 
 
 def draw(
@@ -49,11 +50,11 @@ def draw(
     drawn = Drawn([], {})
     reference: _Read | None = None
     why = ""  # it is the first of its line
-    if baseline is not None:
+    if baseline is not None and baseline not in trail:
+        why = "not in the baseline"
+    elif baseline is not None:
         try:
             reference = _read(commits, _point(commits, baseline, trail[baseline], outputs), outputs)
-        except KeyError:
-            why = "not in the baseline"
         except MissingError as error:
             why = f"the baseline's predictions {error}"
     for at, combination in trail.items():
@@ -124,12 +125,12 @@ def _intervals(commit: Commit, combination: Combination, outputs: Outputs) -> di
     """The 95% intervals in scores.json, none where that is not available."""
     try:
         scores = outputs.json(commit.lock.output(combination, "scores.json"))
-    except MissingError:
+        bounds: Any = {
+            task: {key: (each["low"], each["high"]) for key, each in metrics.items()}
+            for task, metrics in scores.items()
+        }
+    except (MissingError, AttributeError, KeyError, TypeError):  # or it is of another layout
         return {}
-    bounds: Any = {
-        task: {key: (each["low"], each["high"]) for key, each in metrics.items()}
-        for task, metrics in scores.items()
-    }
     intervals: Any = flat(bounds)
     return {key: each for key, each in intervals.items() if key in SHOWN}
 

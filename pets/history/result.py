@@ -1,5 +1,6 @@
 """A history, ready to be shown, and its numbers as text."""
 
+import shlex
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import groupby, pairwise
@@ -195,4 +196,4 @@ def verdict(point: Point) -> str:
 def command(history: History, point: Point) -> str:
     """The command that compares a point with the one that it was tested against."""
     names = [history.commits[at].name for at in (point.against, point.commit) if at is not None]
-    return f"python -m flows.compare {' '.join(names)}"
+    return f"python -m flows.compare {shlex.join(names)}"

@@ -162,6 +162,13 @@ class TestWhatIsNotThere:
         assert any(f"{file} of " in note and "is damaged" in note for note in history.notes)
         assert [len(line(history, head).points) for head in ("linear", "ridge")] == [1, 2]
 
+    def test_metrics_that_are_no_numbers_are_left_out(self, copy: Made) -> None:
+        file = copy.path / "evaluations/pets/lite2/linear/metrics.json"
+        file.write_text(json.dumps({"top1": None, "mean_per_class": float("nan"), "nll": 0.3}))
+        last = line(built("HEAD", "workspace"), "linear").points[-1]
+        assert last.metrics == {"nll": 0.3}
+        assert verdict(last) == "metrics alone"
+
     def test_metrics_that_are_not_of_the_predictions(self, copy: Made) -> None:
         file = copy.path / "evaluations/pets/lite2/linear/metrics.json"
         file.write_text(json.dumps(json.loads(file.read_text()) | {"top1": 0.5}))
