@@ -12,6 +12,7 @@ from pets.history.result import History, Line, Point
 from pets.report.charts import round_ticks, tag
 
 TOP, HEIGHT, BOTTOM = 26, 170, 24  # pixels, of the marks, the points and the commits' names
+SHORT = 7  # letters of a commit's name; a longer one at the right end would be cut off
 LABELS = 8  # commits named where the chart is as wide as a page
 
 
@@ -91,7 +92,8 @@ class Chart:
         every = -(-len(self.history.commits) // LABELS)
         kind = "commit" if at % every == 0 else "commit rest"
         name = self.history.commits[at].name
-        return tag("text", name, class_=kind, x=self._x(at), y=TOP + HEIGHT + 18, text_anchor="middle")
+        anchor = "end" if len(name) > SHORT and at == len(self.history.commits) - 1 else "middle"
+        return tag("text", name, class_=kind, x=self._x(at), y=TOP + HEIGHT + 18, text_anchor=anchor)
 
     def _point(self, point: Point, text: str, last: bool) -> Markup:
         x, y = self._x(point.commit), self._y(point.metrics[self.key])

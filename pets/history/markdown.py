@@ -2,7 +2,18 @@
 
 from pets.comparison.markdown import MARKS, plain
 from pets.comparison.result import metric_of
-from pets.history.result import History, Line, Point, command, ended, images, measured, sentence, verdict
+from pets.history.result import (
+    History,
+    Line,
+    Point,
+    command,
+    ended,
+    images,
+    measured,
+    remarks,
+    sentence,
+    verdict,
+)
 from pets.report.summary import table
 
 
@@ -11,7 +22,7 @@ def render(history: History) -> str:
     parts = [
         f"## {history.headline}",
         plain(history.span),
-        *(f"> **Note:** {plain(note)}" for note in history.notes),
+        *(f"> **Note:** {plain(note)}" for note in remarks(history)),
     ]
     for at, found in history.marked.items():
         commit = history.commits[at]
@@ -41,12 +52,7 @@ def _folded(history: History, line: Line) -> str:
         for commit in [history.commits[point.commit]]
     ]
     headings = ["Commit", *(metric_of(key).name for key in metrics), "Step"]
-    notes = [
-        *(f"{history.commits[at].name}: {names}." for at, names in line.renamings),
-        ended(history, line),
-        "Synthetic images, drawn by a program: this says nothing about real animals."
-        if line.synthetic
-        else "",
-    ]
+    notes = [*(f"{history.commits[at].name}: {names}." for at, names in line.renamings), ended(history, line)]
     inside = "\n\n".join(filter(None, (*map(plain, notes), table(headings, rows))))
-    return f"<details><summary>{plain(line.name)}</summary>\n\n{inside}\n\n</details>"
+    name = plain(line.name) + (" (synthetic images)" if line.synthetic else "")
+    return f"<details><summary>{name}</summary>\n\n{inside}\n\n</details>"

@@ -7,7 +7,7 @@ from pets.comparison.result import metric_of, signed, unit
 from pets.comparison.verdicts import BETTER, WORSE
 from pets.history import result
 from pets.history.chart import Chart
-from pets.history.result import History, Line, Point
+from pets.history.result import History, Point
 from pets.report.templates import render_page
 
 
@@ -28,7 +28,6 @@ def render(history: History) -> str:
         measured=result.measured,
         metric_of=metric_of,
         p_values=result.p_values,
-        synthetic=list(dict.fromkeys(each for line in history.lines for each in _synthetic(line))),
         verdict=result.verdict,
         worse=WORSE,
     )
@@ -56,7 +55,3 @@ def described(history: History, point: Point, key: str) -> str:
     parts.append(point.remark)
     parts.append(f"Changed: {'; '.join(point.causes)}" if point.causes else "")
     return ". ".join(filter(None, parts)) + "."
-
-
-def _synthetic(line: Line) -> list[str]:
-    return [point.combination.dataset for point in line.points] if line.synthetic else []

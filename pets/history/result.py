@@ -113,8 +113,16 @@ class History:
     @property
     def span(self) -> str:
         """The first and the last commit."""
-        first, last = self.commits[0], self.commits[-1]
-        return f"{first.name} to {last.name}, {len(self.commits)} commits"
+        count = sum(bool(commit.sha) for commit in self.commits)
+        workspace = "" if count == len(self.commits) else " and the workspace"
+        commits = f"{count} commit{'' if count == 1 else 's'}{workspace}"
+        return f"{self.commits[0].name} to {self.commits[-1].name}, {commits}"
+
+    @property
+    def synthetic(self) -> list[str]:
+        """The data sets whose pictures a program drew."""
+        points = (point for line in self.lines if line.synthetic for point in line.points)
+        return list(dict.fromkeys(point.combination.dataset for point in points))
 
     @property
     def metrics(self) -> list[str]:
@@ -137,6 +145,13 @@ class History:
             "interval of the one before. The same predictions need no test. The intervals are of each commit "
             "alone."
         )
+
+
+def remarks(history: History) -> list[str]:
+    """What the reader must know, a sentence each: the notes, and which images are synthetic."""
+    names = ", ".join(history.synthetic)
+    drawn = f"The images of {names} are synthetic, drawn by a program: this says nothing about real animals."
+    return [*([drawn] if names else []), *history.notes]
 
 
 def ended(history: History, line: Line) -> str:

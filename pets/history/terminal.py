@@ -9,7 +9,18 @@ from rich.text import Text
 
 from pets.comparison.result import metric_of
 from pets.comparison.terminal import STYLES, plain
-from pets.history.result import History, Line, Point, command, ended, images, measured, sentence, verdict
+from pets.history.result import (
+    History,
+    Line,
+    Point,
+    command,
+    ended,
+    images,
+    measured,
+    remarks,
+    sentence,
+    verdict,
+)
 
 COLUMNS = ("top1", "mean_per_class", "nll")  # as many as fit
 
@@ -18,7 +29,7 @@ def show(history: History, console: Console) -> None:
     """Print the history: the real steps first, then a table for each combination."""
     console.print(_text(history.headline.upper(), "bold"))
     console.print(_text(history.span))
-    for note in history.notes:
+    for note in remarks(history):
         console.print(_text(f"! {note}", "yellow"))
     for at, found in history.marked.items():
         commit = history.commits[at]

@@ -211,7 +211,7 @@ def test_nights_are_committed_and_compared_and_none_is_red(deployed: Deployed) -
     assert history["state_type"] == "COMPLETED", history["state"]["message"]
     drawn = deployed.server.artifacts(history)["history"]
     assert f"{tip[:7]} to {new[:7]}, 2 commits" in drawn["description"]
-    assert "Synthetic images, drawn by a program" in drawn["data"]
+    assert "are synthetic, drawn by a program" in drawn["data"]
 
 
 def _in(seconds: int) -> str:

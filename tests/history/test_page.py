@@ -121,7 +121,7 @@ def test_markdown_has_the_marks_and_folds_the_tables(history: History) -> None:
     assert "<script>" not in text
     widths = {len(re.findall(r"(?<!\\)\|", row)) for row in text.splitlines() if row.startswith("|")}
     assert widths == {6}
-    assert "Synthetic images, drawn by a program" in text
+    assert "are synthetic, drawn by a program" in text
 
 
 def test_the_terminal_fits_80_columns(history: History) -> None:
@@ -131,4 +131,4 @@ def test_the_terminal_fits_80_columns(history: History) -> None:
     assert "…" not in text  # nothing is cut off
     assert "drawn · lite0 → lite2 · ridge" in text
     assert "python -m flows.compare" in text
-    assert "(synthetic images)" in text
+    assert "are synthetic, drawn by a program" in text
