@@ -84,8 +84,10 @@
           return at;
         };
         const to = { ArrowLeft: at - 1, ArrowRight: at + 1, Home: 0, End: points.length - 1, PageUp: marked(-1), PageDown: marked(1) }[event.key];
-        if (event.key === "+" || event.key === "-") magnify(event.key === "+" ? 2 : .5);
-        else if (points[to]) focus(to);
+        if (event.key === "+" || event.key === "-") {
+          magnify(event.key === "+" ? 2 : .5);
+          focus(at);
+        } else if (points[to]) focus(to);
         else if (to === undefined) return;
         event.preventDefault();
       });
