@@ -100,5 +100,5 @@ def _pair(row: Any, tile: Callable[..., Tile]) -> list[Tile]:
     detail = f", {row.detail}" if row.detail else ""
     return [
         tile(row.image_id, f"{row.split}: {display_name(row.label)}", f"correlation {row.score:.2f}{detail}"),
-        tile(row.other, f"{row.other_split}: {display_name(row.other_label)}", ""),
+        tile(row.other, f"{row.other_split}: {display_name(row.other_label)}"),
     ]

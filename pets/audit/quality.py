@@ -33,7 +33,7 @@ KINDS = {
     "dark": Kind("bright_end", 0.35, True, "its brightest parts are at {:.0%}"),
     "bright": Kind("dark_end", 0.60, False, "its darkest parts are at {:.0%}"),
     "blank": Kind("contrast", 0.04, True, "its brightness varies by {:.1%}"),
-    "blurred": Kind("sharpness", 0.02, True, "neighbouring pixels differ by {:.1%}"),
+    "blurred": Kind("sharpness", 0.015, True, "neighbouring pixels differ by {:.1%}"),
     "tiny": Kind("short_side", 64, True, "its short side has {:.0f} pixels"),
     "framed": Kind("frame", 0.05, False, "a plain frame takes {:.0%} of it"),
 }

@@ -43,7 +43,7 @@ def suspects(
     of_image = decisions.set_index("image")["verdict"]
     verdict = table["image_id"].map(of_image)
     of_other = table["other"].map(of_image) if len(of_image) else verdict
-    return table.assign(verdict=verdict.fillna(of_other))[COLUMNS]
+    return table.assign(score=table["score"].astype(float), verdict=verdict.fillna(of_other))[COLUMNS]
 
 
 def leaked(table: pd.DataFrame) -> set[str]:
