@@ -3,7 +3,10 @@
 import importlib
 import sys
 
-ALL = ("embedding", "growth", "store", "neighbours", "linear", "attack", "serving", "flow", "pipeline")
+ALL = (
+    "embedding", "growth", "store", "neighbours", "linear", "finetune", "attack", "serving", "flow",
+    "pipeline",
+)  # fmt: skip
 
 
 def main(names: list[str]) -> None:

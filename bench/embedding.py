@@ -31,7 +31,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as scratch:
         photos = Path(scratch, "photos", "all")
         photos.mkdir(parents=True)
-        kind = _photographs(photos) if PETS.exists() else _synthetic(photos)
+        kind = photographs(photos) if PETS.exists() else synthetic(photos)
         sides = [name for name in SIDES if name != "timm" or find_spec("timm")]
         rates: dict[str, list[float]] = {name: [] for name in sides}
         for _ in range(ROUNDS):
@@ -144,7 +144,7 @@ def _rate(run: Callable[[int], object]) -> float:
     return IMAGES / (time.perf_counter() - start)
 
 
-def _photographs(folder: Path) -> str:
+def photographs(folder: Path) -> str:
     import tarfile
 
     with tarfile.open(PETS) as archive:
@@ -156,7 +156,7 @@ def _photographs(folder: Path) -> str:
     return "photographs of oxford-iiit-pet-subset"
 
 
-def _synthetic(folder: Path) -> str:
+def synthetic(folder: Path) -> str:
     generator = np.random.default_rng(0)
     for number in range(IMAGES):
         noise = generator.integers(0, 256, (23, 31, 3), dtype=np.uint8)

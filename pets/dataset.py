@@ -6,6 +6,8 @@ data/<data set>/
   catalog.parquet        a row an image; catalog.json is its summary
   splits.parquet         train, validation or test for each usable image
   embeddings/<backbone>  see `pets.embeddings.store`; the name of a backbone of timm is a folder and one in it
+  .<backbone>.finetuning what `finetune` has done so far, until it is done
+backbones/<backbone>     code.json; for a fine-tuned one, a folder for each data set, with its weights
 models/<data set>/<backbone>/<head>
 evaluations/<data set>/<backbone>/<head>
 curves/<data set>/<backbone>/<head>.csv
@@ -23,7 +25,7 @@ from typing import Any
 import pandas as pd
 
 from pets.core.files import read_json
-from pets.core.names import parts
+from pets.core.names import FINETUNED, parts
 
 OK = "ok"  # the catalog's status of an image that can be used
 
@@ -52,6 +54,10 @@ class Dataset:
         """The folder of each part's vectors, by its name; of a backbone that joins none, its own."""
         folder, names = self.embeddings(backbone), parts(backbone)
         return {name: folder / name for name in names} if len(names) > 1 else {backbone: folder}
+
+    def finetuned(self, backbone: str) -> Path:
+        """The folder of a backbone's weights that were fine-tuned on this data set."""
+        return Path("backbones", f"{backbone}{FINETUNED}", self.name)
 
     def model(self, backbone: str, head: str) -> Path:
         """The folder of a fitted head."""

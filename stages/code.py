@@ -1,14 +1,13 @@
-"""Record the code that each data set's source and each backbone is made of, with its checksums.
+"""Record the code that each data set's source is made of, with its checksums.
 
 params.yaml says which source a data set has, and dvc.yaml cannot look that up. So it depends on these records
-instead: an edit of one source or backbone changes only its own record, and re-runs only the stages that use
-it. The record of a data set that is read from a folder has the folder's listing, too.
+instead: an edit of one source changes only its own record, and re-runs only the stages that use it. The
+record of a data set that is read from a folder has the folder's listing, too.
 """
 
 from pathlib import Path
 from typing import Any
 
-from pets.backbones import module_of
 from pets.core import names, params
 from pets.core.errors import UserError
 from pets.core.files import atomic, checksum, write_json
@@ -17,15 +16,11 @@ from pets.core.stage import run_stage
 
 
 def main() -> None:
-    """Write code/sources/<data set>.json and code/backbones/<backbone>.json: the sha256 of each file."""
+    """Write code/sources/<data set>.json: the sha256 of each file."""
     datasets = params.read("run.datasets", list[str])
-    backbones = params.read("run.backbones", list[str])
     folders = params.read("folders", list[str])
     entries = params.read("datasets", dict[str, dict[str, Any]])
-    modules = {
-        f"backbones/{name}": ["pets.backbones.build", *map(module_of, names.parts(name))]
-        for name in backbones
-    }
+    modules = {}
     if (wanted := params.folders({"run": {"datasets": datasets}, "datasets": entries})) != folders:
         raise UserError(
             f"params.yaml: folders has to be {wanted}, the data sets of the run with a path, so that DVC "

@@ -6,6 +6,7 @@ from pets import heads
 from pets.classifier.examples import classes_of, examples_of
 from pets.core import params
 from pets.core.files import atomic
+from pets.core.names import frozen_twin
 from pets.core.params import Section
 from pets.core.stage import run_stage
 from pets.dataset import Dataset
@@ -30,6 +31,8 @@ def main(dataset: str, backbone: str, head: str) -> None:
     train, validation, test = (
         examples_of(data, backbone, split, device) for split in ("train", "val", "test")
     )
+    if frozen_twin(backbone):
+        print(f"{backbone} was fine-tuned with all training labels: expect less of a network that was not.")
     curve = learning_curve(
         heads.load(head), train, validation, test,
         len(classes_of(data)), of_head, sorted(set(settings.images)), settings.draws, seed,

@@ -52,7 +52,7 @@ def main(dataset: str, backbone: str) -> None:
     files = [data.raw / path for path in images["path"]]
     sheets: list[figures.Figure] = []
     for number, part in enumerate(parts(backbone)):
-        network = build(part, weights)
+        network = build(part, weights, dataset)
         modules = network.features.to(device)
         maps = with_maps(modules, network.preprocessing.crop)
         layers = choose_layers(settings.layers.get(part, {}), maps, part)

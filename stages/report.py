@@ -16,6 +16,7 @@ from pets.report.attacks import read_attacks, read_transfers
 from pets.report.audit import read_audits
 from pets.report.curves import read_curves
 from pets.report.evaluation import read_all
+from pets.report.finetuning import read_finetuned
 from pets.report.galleries import read_galleries
 from pets.report.unknown import read_unknown
 
@@ -32,8 +33,11 @@ def main() -> None:
     curves = read_curves(Path("curves"), combinations)
     unknown = read_unknown(Path("unknown"), combinations)
     audits = read_audits(Path("suspects"), combinations)
+    finetuned = read_finetuned(Path("backbones"), run.finetune, evaluations)
     galleries = read_galleries(Path(), evaluations)
-    html, page_id = page.render(evaluations, curves, unknown, audits, attacks, transfers, galleries)
+    html, page_id = page.render(
+        evaluations, curves, unknown, audits, finetuned, attacks, transfers, galleries
+    )
     write_text(REPORTS / "index.html", html)
     write_text(REPORTS / "summary.md", summary.render(evaluations, attacks))
     runs.record(REPORTS / "run.js", page_id, TIMINGS)

@@ -28,6 +28,7 @@ def main(dataset: str, backbone: str, head: str) -> None:
             unknown=trained.unknown.save(folder),
             settings=settings.model_dump(mode="json"),
             seed=seed,
+            dataset=dataset,
             label_name=origin["label_name"],
             synthetic=origin["synthetic"],
             species=species.where(species.notna(), None).to_dict(),

@@ -8,6 +8,7 @@ from pets.classifier.open_set import measure
 from pets.classifier.unknown import load_unknown
 from pets.core import params
 from pets.core.files import atomic, read_json
+from pets.core.names import frozen_twin
 from pets.core.params import Section
 from pets.core.stage import run_stage
 from pets.dataset import Dataset
@@ -25,6 +26,9 @@ def main(dataset: str, backbone: str, head: str) -> None:
     """Write unknown/<dataset>/<backbone>/<head>: auroc.csv, classes.csv, histogram.csv."""
     settings = params.read("unknown", Settings)
     others = [each for each in params.read("run.datasets", list[str]) if each != dataset]
+    if frozen_twin(backbone):
+        others = []  # their vectors are of the networks that were fine-tuned on them
+        print(f"{backbone} was fine-tuned with all labels: expect less of classes that it has never seen.")
     seed = params.read("seed", int)
     data = Dataset(dataset)
     train, validation, test = (

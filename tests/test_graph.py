@@ -27,9 +27,10 @@ EXEMPT = {
 BY_NAME = {
     "pets.heads": "pets/heads/${item.head}.py",
     "pets.sources": "code/sources/${item.dataset}.json",
-    "pets.backbones.build": "code/backbones/${item.backbone}.json",
+    "pets.backbones.build": "backbones/${item.backbone}/code.json",
 }
 IN_RECORDS = ("pets.sources", "pets.backbones")  # packages whose files the records list
+OUTSIDE_RECORDS = ("pets.backbones.imagenet", "pets.backbones.finetuned")  # imported by stages themselves
 BEFORE_RECORDS = ("listing",)  # stages that the records are made from, so that they can't depend on them
 
 
@@ -69,13 +70,11 @@ def needed(graph: grimp.ImportGraph, stage: str) -> dict[str, str]:
     recorded = {
         package
         for package in IN_RECORDS
-        if any(by_name.get(m, "").startswith(f"code/{package[5:]}") for m in modules)
+        if any(by_name.get(m, "").startswith((f"code/{package[5:]}", f"{package[5:]}/")) for m in modules)
     }
     for module in modules - set(EXEMPT):
         package = module.rpartition(".")[0] if module.count(".") > 1 else module
-        if not is_only_a_docstring(module) and (
-            package not in recorded or module == "pets.backbones.imagenet"
-        ):
+        if not is_only_a_docstring(module) and (package not in recorded or module in OUTSIDE_RECORDS):
             paths[file_of(module).relative_to(ROOT).as_posix()] = module
     return paths
 
@@ -85,7 +84,9 @@ def covers(dep: str, path: str) -> bool:
 
 
 def deps_in_code(stage: str) -> set[str]:
-    return {each for each in STAGES[stage]["deps"] if each.startswith(("pets/", "stages/", "code/"))}
+    return {
+        each for each in STAGES[stage]["deps"] if each.startswith(("pets/", "stages/", "code/", "backbones/"))
+    }
 
 
 def param_keys(graph: grimp.ImportGraph, stage: str) -> set[str]:
@@ -157,7 +158,7 @@ def test_only_what_a_stage_updates_persists() -> None:
 def test_the_derivation_itself(imports: grimp.ImportGraph) -> None:
     """embed needs its packages and no head, training the head that its item names, catalog its source."""
     embed, train, catalog = (set(needed(imports, stage)) for stage in ("embed", "train", "catalog"))
-    assert {"pets/images/decoding.py", "code/backbones/${item.backbone}.json", "stages/embed.py"} <= embed
+    assert {"pets/images/decoding.py", "backbones/${item.backbone}/code.json", "stages/embed.py"} <= embed
     assert not any(each.startswith("pets/heads") for each in embed)
     assert "pets/heads/${item.head}.py" in train
     assert not any(each.endswith("linear.py") for each in train)

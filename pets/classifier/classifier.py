@@ -4,13 +4,16 @@ import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
 from torch.nn import functional
 
+from pets.backbones.base import Backbone
 from pets.backbones.build import build
 from pets.classifier.fitted_head import FittedHead, load_head
+from pets.core.errors import UserError
 from pets.core.files import read_json
 from pets.embeddings.joining import join
 from pets.engines.choice import ENGINES
@@ -151,11 +154,21 @@ def load(model: Path, weights: Path, device: Device, gradients: str | None = Non
 
     ``gradients`` is the precision of ``features`` where it isn't to be that of the embeddings.
     """
-    extractors = []
-    for part, recipe in read_json(model / "head.json")["embeddings"].items():
-        network = build(part, weights)
+    extractors, described = [], read_json(model / "head.json")
+    for part, recipe in described["embeddings"].items():
+        network = checked(build(part, weights, described["dataset"]), recipe, model)
         # Before the engine takes the network, since it changes the modules.
         features = differentiable(network, device, gradients or recipe["precision"])
         engine = ENGINES[recipe["engine"]](network, device, recipe["precision"])
         extractors.append(Extractor(features, engine, recipe["views"], recipe["dtype"]))
     return Classifier(load_head(model), extractors)
+
+
+def checked(network: Backbone, recipe: dict[str, Any], model: Path) -> Backbone:
+    """The network; UserError where its weights are not those of the features that the head was fitted on."""
+    if network.weights_sha256 != recipe["weights_sha256"]:
+        raise UserError(
+            f"{network.weights_file} has the sha256 {network.weights_sha256[:12]}..., and {model} was "
+            f"trained with {recipe['weights_sha256'][:12]}...; get those weights, or run `dvc repro`."
+        )
+    return network

@@ -17,6 +17,7 @@ RESERVED = "imagenet"  # ideals/imagenet is where the ideals of ImageNet's class
 PETS = Path(__file__).parent.parent
 LITE = ("efficientnet_lite0", "efficientnet_lite1", "efficientnet_lite2")
 VGG_LAYERS = ("25088", "4096")  # besides the 512 pooled features: flattened, and the last hidden layer
+FINETUNED = "-finetuned"  # ends the name of a backbone that `finetune` trains, after its frozen twin's
 
 
 def heads() -> tuple[str, ...]:
@@ -32,6 +33,11 @@ def sources() -> tuple[str, ...]:
 def parts(backbone: str) -> list[str]:
     """The backbones that ``a+b`` joins, in order; of any other name, that name alone."""
     return backbone.split("+")
+
+
+def frozen_twin(backbone: str) -> str | None:
+    """The backbone that a fine-tuned one was trained from; of any other, None."""
+    return backbone.removesuffix(FINETUNED) if backbone.endswith(FINETUNED) else None
 
 
 @cache
@@ -84,9 +90,10 @@ def check_dataset(name: str) -> None:
 def check(content: Mapping[str, Any], where: str, kind: str, names: Iterable[str]) -> None:
     """UserError where ``names``, the value of ``where`` in params.yaml, hold an unknown name.
 
-    ``kind``: "datasets", "backbones", "heads" or "sources"; ``content`` is the whole of params.yaml.
+    ``kind``: "datasets", "backbones", "finetune" (backbones too), "heads" or "sources"; ``content`` is the
+    whole of params.yaml.
     """
-    if kind == "backbones":
+    if kind in ("backbones", "finetune"):
         for name in names:
             _check_backbone(where, name)
         return
@@ -111,16 +118,46 @@ def _check_backbone(where: str, name: str) -> None:
                 f"params.yaml: {where} names '{part}', and DVC has no place for an @ in a stage's name; "
                 f"write '{part.replace('@', '-')}'."
             )
+        pretrained = frozen_twin(part) or part
         if not part.startswith("timm/"):
-            known, stem = backbones(), part
+            known, stem = backbones(), pretrained
         else:
-            known, stem = timm_backbones(), re.sub(r"-\d+$", "", part)
+            known, stem = timm_backbones(), re.sub(r"-\d+$", "", pretrained)
             network = stem.partition(".")[0]
             if network in known and not any(each.startswith(f"{network}.") for each in known):
                 stem = network  # its weights' names are not in the source: embed checks them
         if stem not in known:
             hint = nearest(stem, known)
             raise UserError(f"params.yaml: {where} names the unknown backbone '{part}'{joined}; {hint}")
+
+
+def check_finetuned(finetune: list[str], backbones: list[str], heads: list[str]) -> None:
+    """UserError where ``run.finetune`` doesn't fit the rest of ``run``, which says what to add."""
+    for name in finetune:
+        if len(parts(name)) > 1 or frozen_twin(name):
+            kind = "joins backbones" if len(parts(name)) > 1 else "is fine-tuned"
+            raise UserError(
+                f"params.yaml: run.finetune names '{name}', which {kind}; name pretrained ones, each alone."
+            )
+        wanted = {"run.backbones": [name, f"{name}{FINETUNED}"], "run.heads": ["linear"]}
+        listed = {"run.backbones": backbones, "run.heads": heads}
+        if missing := [
+            (key, each) for key, all_ in wanted.items() for each in all_ if each not in listed[key]
+        ]:
+            added = " and ".join(f"'{each}' to {key}" for key, each in missing)
+            raise UserError(f"params.yaml: run.finetune names '{name}'; add {added}, or take it out.")
+    for backbone in backbones:
+        twins = [twin for part in parts(backbone) if (twin := frozen_twin(part))]
+        if twins and len(parts(backbone)) > 1:
+            raise UserError(
+                f"params.yaml: run.backbones joins '{backbone}', and a fine-tuned backbone can't be a part; "
+                "name it alone."
+            )
+        if twins and twins[0] not in finetune:
+            raise UserError(
+                f"params.yaml: run.backbones names '{backbone}'; add '{twins[0]}' to run.finetune, or take "
+                "it out."
+            )
 
 
 def _source(package: str) -> str:

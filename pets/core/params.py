@@ -33,6 +33,7 @@ class Run(Section):
     datasets: list[str] = Field(min_length=1)
     backbones: list[str] = Field(min_length=1)
     heads: list[str] = Field(min_length=1)
+    finetune: list[str] = []  # backbones
 
 
 class Exported(Section):
@@ -168,6 +169,7 @@ def _check_run(content: Any) -> None:
         for name in listed:
             if listed.count(name) > 1:
                 raise UserError(f"{FILE}: run.{kind} names '{name}' twice; keep one.")
+    names.check_finetuned(run.finetune, run.backbones, run.heads)
     models = check(content, "export.models", list[Exported]) if "export" in content else []
     for each in models:
         if models.count(each) > 1:

@@ -64,7 +64,7 @@ def _folded(network: nn.Module, side: int) -> nn.Module:
     plain, folded = copy.deepcopy(network), copy.deepcopy(network)
     generator = torch.Generator().manual_seed(0)
     images = torch.randn(1, 3, side, side, generator=generator)
-    for path, convolution, norm in _pairs(folded, images):
+    for path, convolution, norm in convolutions_before_norms(folded, images):
         fused = nn.utils.fusion.fuse_conv_bn_eval(convolution, norm).requires_grad_(False)
         convolution.weight, convolution.bias = fused.weight, fused.bias
         parent, _, name = path.rpartition(".")
@@ -75,7 +75,9 @@ def _folded(network: nn.Module, side: int) -> nn.Module:
     return folded if (expected - got).abs().max() <= TOLERANCE * expected.abs().max() else plain
 
 
-def _pairs(network: nn.Module, images: torch.Tensor) -> list[tuple[str, nn.Conv2d, nn.BatchNorm2d]]:
+def convolutions_before_norms(
+    network: nn.Module, images: torch.Tensor
+) -> list[tuple[str, nn.Conv2d, nn.BatchNorm2d]]:
     """Each batch norm, by its path, that takes a convolution's output as it is, and that convolution."""
     made: dict[int, tuple[nn.Conv2d, torch.Tensor]] = {}  # the tensors too, so that no id is used again
     pairs: list[tuple[str, nn.Conv2d, nn.BatchNorm2d]] = []

@@ -31,6 +31,11 @@ class Preprocessing:
     std: tuple[float, float, float]
     squash: bool = False
 
+    def at_size(self, crop: int) -> "Preprocessing":
+        """The same for an input of ``crop`` pixels a side, everything else in proportion."""
+        share = crop / self.crop
+        return replace(self, crop=crop, resize=round(share * self.resize), whole=round(share * self.whole))
+
     def geometry(self, image: torch.Tensor) -> torch.Tensor:
         """Resize and crop [..., 3, height, width] to [..., 3, crop, crop]; uint8 stays uint8.
 

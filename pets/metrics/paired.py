@@ -20,6 +20,17 @@ def mcnemar_exact(gained: int, lost: int) -> float:
     return float(stats.binomtest(gained, gained + lost).pvalue) if gained + lost else 1.0
 
 
+def difference_interval(gained: int, lost: int, images: int) -> tuple[float, float]:
+    """95% interval of the difference of two accuracies, new minus old, on the same ``images``.
+
+    The adjusted Wald interval (Bonett, Price: Adjusted Wald confidence interval for a difference of binomial
+    proportions based on paired data, 2012); ``gained`` and ``lost`` as in `mcnemar_exact`.
+    """
+    up, down = ((each + 1) / (images + 2) for each in (gained, lost))
+    half = stats.norm.ppf(0.975) * ((up + down - (up - down) ** 2) / (images + 2)) ** 0.5
+    return float(max(up - down - half, -1)), float(min(up - down + half, 1))
+
+
 def swap_test(differences: np.ndarray, samples: int, seed: int) -> float:
     """Two-sided p-value that the sum of per-image ``differences`` [n], new minus old, is not zero.
 

@@ -79,6 +79,6 @@ def _complete(model: Model) -> Model:
     if missing:
         what = ", ".join(missing)
         raise UserError(f"{model.folder} lacks {what}; run `dvc repro train`, or `dvc pull train`.")
-    if not {"embeddings", "unknown"} <= set(model.described):
+    if not {"dataset", "embeddings", "unknown"} <= set(model.described):
         raise UserError(f"{model.folder} is of an earlier version; run `dvc repro train`.")
     return model

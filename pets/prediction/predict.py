@@ -16,12 +16,11 @@ import torch
 from pyarrow import parquet as pq
 
 from pets import catalog
-from pets.backbones.base import Backbone
 from pets.backbones.build import build
+from pets.classifier.classifier import checked
 from pets.classifier.fitted_head import FittedHead, load_head
 from pets.classifier.unknown import Unknown, load_unknown
 from pets.core import params
-from pets.core.errors import UserError
 from pets.core.files import atomic, locked
 from pets.core.progress import progress_bar
 from pets.core.stage import errors_reported
@@ -88,20 +87,10 @@ def embed(model: Model, usable: pd.DataFrame, into: Path) -> None:
     device: Device = params.read("embed.device", Device)  # type: ignore[arg-type]
     images = usable.assign(file=usable["path"].map(Path))
     for part, recipe in model.described["embeddings"].items():
-        network = checked(build(part, weights), recipe, model)
+        network = checked(build(part, weights, model.dataset), recipe, model.folder)
         engine = ENGINES[recipe["engine"]](network, device, recipe["precision"])
         computed, _ = update(into / part, images, network, engine, recipe["views"], recipe["dtype"])
         print(f"{part}: {computed} pictures embedded, {len(images) - computed} known before.")
-
-
-def checked(network: Backbone, recipe: dict[str, Any], model: Model) -> Backbone:
-    """The network; UserError where its weights are not those of the features that the head was fitted on."""
-    if network.weights_sha256 != recipe["weights_sha256"]:
-        raise UserError(
-            f"{network.weights_file} has the sha256 {network.weights_sha256[:12]}..., and {model.name} was "
-            f"trained with {recipe['weights_sha256'][:12]}...; get those weights, or run `dvc repro`."
-        )
-    return network
 
 
 def count_unknown(into: Path) -> int:

@@ -272,6 +272,45 @@ def validation_curve(table: pd.DataFrame) -> Markup:
     return _chart(marks, height=below + 8, alt=f"Validation curve over {parameter}. {points}.")
 
 
+def training_history(table: pd.DataFrame) -> Markup:
+    """Training loss and validation NLL over epochs and, below them, top-1 on validation.
+
+    ``table`` has epoch, train_loss, validation_nll, validation_top1 and chosen; epoch 0 has no training loss.
+    """
+    epochs = table["epoch"].to_numpy(float)
+    places = (epochs + 0.5) / len(table)
+    chosen = int(table["chosen"].to_numpy(bool).argmax())
+    losses = [("training loss", "train_loss", 0), ("validation NLL", "validation_nll", 1)]
+    marks: list[Markup] = []
+    for title, top, text, lines in (
+        ("Nats", 12, "{:.3g}".format, losses),
+        ("Top-1", 194, _as_percent, [("validation top-1", "validation_top1", 1)]),
+    ):
+        values = table[[column for _, column, _ in lines]].to_numpy(float)
+        low, high = float(np.nanmin(values)), float(np.nanmax(values))
+        room = 0.12 * (high - low) or 0.05
+        plot = _Plot(top=top, height=150, low=low - room, high=high + room)
+        width = (plot.right - plot.left) / len(table)
+        start = plot.x(places[chosen]) - width / 2
+        marks.append(tag("rect", class_="chosen", x=start, y=top, width=width, height=plot.height))
+        marks += plot.frame(round_ticks(plot.low, plot.high), text=text)
+        for name, column, number in lines:
+            points = table[column].to_numpy(float)
+            known = np.isfinite(points)
+            line = [plot.path(places[known], points[known])]
+            for epoch, x, y in zip(epochs[known], places[known], points[known], strict=True):
+                line.append(plot.dot((x, y), 4.5, f"epoch {epoch:.0f}: {name} {text(y)}"))
+            marks.append(tag("g", *line, class_=f"head-{number}"))
+        marks.append(_side_title(title, top + plot.height / 2))
+    every = -(-len(table) // 12)  # numbers that would touch each other are left out
+    for epoch, place in zip(epochs[::every], places[::every], strict=True):
+        marks.append(tag("text", f"{epoch:.0f}", x=plot.x(place), y=362, text_anchor="middle"))
+    marks.append(tag("text", "Epoch", class_="side", x=plot.x(0.5), y=386, text_anchor="middle"))
+    rows = table[["epoch", "validation_nll", "validation_top1"]].itertuples(index=False)
+    alt = "; ".join(f"{epoch}: NLL {nll:.3f}, top-1 {top1:.3f}" for epoch, nll, top1 in rows)
+    return _chart(marks, height=394, alt=f"Validation over epochs. {alt}.")
+
+
 def robustness(table: pd.DataFrame) -> Markup:
     """Robust accuracy over epsilon, evenly spaced and in levels of 8 bits.
 

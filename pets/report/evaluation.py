@@ -11,6 +11,7 @@ import pandas as pd
 
 from pets.core.errors import UserError
 from pets.core.files import read_json
+from pets.core.names import frozen_twin
 from pets.dataset import file_stem
 
 FILES = (
@@ -199,8 +200,9 @@ def main_result(evaluations: Sequence[Evaluation]) -> str:
     best = chosen_on_validation(evaluations)
     label, images = best.provenance["label_name"], len(best.predictions)
     kind = "synthetic test images" if best.provenance["synthetic"] else "test pictures"
+    frozen = "" if frozen_twin(best.backbone) else "frozen "
     return (
-        f"The {best.head} head on frozen {best.backbone} features predicts the right {label} "
+        f"The {best.head} head on {frozen}{best.backbone} features predicts the right {label} "
         f"for {TOP1.format(TOP1.value(best))}% of {images:,} {kind}."
     )
 

@@ -2,7 +2,7 @@
 
 import hashlib
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
@@ -28,6 +28,7 @@ from pets.report.evaluation import (
     plural,
     shared_metrics,
 )
+from pets.report.finetuning import Finetuning
 from pets.report.galleries import Galleries
 from pets.report.templates import render_page
 from pets.report.unknown import OpenSet
@@ -94,17 +95,24 @@ def render(
     curves: Mapping[str, list[Curves]],
     unknown: Mapping[str, OpenSet],
     audits: Mapping[tuple[str, str], Audit],
+    finetuned: Mapping[str, list[Finetuning]],
     attacks: Mapping[str, Attack],
     transfers: Mapping[tuple[str, str], pd.DataFrame],
     galleries: Galleries,
 ) -> tuple[str, str]:
     """The page as HTML and its id, the sha256 of the page without it: the same results give the same bytes.
 
-    ``curves`` by data set, ``unknown`` and ``attacks`` by ``dataset/backbone/head``, ``audits`` by (dataset,
-    backbone), ``transfers`` by (dataset, head).
+    ``curves`` and ``finetuned`` by data set, ``unknown`` and ``attacks`` by ``dataset/backbone/head``,
+    ``audits`` by (dataset, backbone), ``transfers`` by (dataset, head).
     """
     datasets = [DataSet(name, list(each)) for name, each in groupby(evaluations, lambda each: each.dataset)]
-    filters = {"readable": display_name, "plural": plural, "thousands": "{:,}".format, "written": _written}
+    filters: dict[str, Callable[..., Any]] = {
+        "plural": plural,
+        "points": _points,
+        "readable": display_name,
+        "thousands": "{:,}".format,
+        "written": _written,
+    }
     html = render_page(
         Path(__file__).parent,
         filters,
@@ -112,12 +120,15 @@ def render(
         against_chance=charts.against_chance,
         attacks=attacks,
         audits=audits,
+        axis_around=charts.axis_around,
         axis_track=charts.axis_track,
         backbones=distinct([each.provenance["backbone"] for each in evaluations]),
         bar_track=charts.bar_track,
         confusion=_confusion,
         curves=curves,
         datasets=datasets,
+        difference_track=charts.interval_track,
+        finetuned=finetuned,
         forests=_forests,
         galleries=galleries,
         kinds_of_suspects=KINDS,
@@ -131,6 +142,7 @@ def render(
         score_histogram=charts.score_histogram,
         shared_metrics=shared_metrics,
         top1=TOP1,
+        training_history=charts.training_history,
         transfers=transfers,
         unknown=unknown,
         validation_curve=charts.validation_curve,
@@ -163,6 +175,11 @@ def _per_class(evaluation: Evaluation) -> list[Any]:
     """Rows of per_class.csv, the best first and classes without test images last."""
     ordered = evaluation.per_class.sort_values(["accuracy", "label"], ascending=[False, True])
     return list(ordered.itertuples())
+
+
+def _points(difference: float) -> str:
+    """A difference in 0..1 as percentage points, with its sign."""
+    return f"{100 * difference:+.1f}".replace("-", "−")
 
 
 def _written(value: Any) -> str:

@@ -11,7 +11,6 @@ import numpy as np
 from PIL import Image
 from pydantic import BaseModel
 
-from pets.backbones.build import build
 from pets.classifier.classifier import load
 from pets.classifier.unknown import load_unknown
 from pets.engines.device import Device
@@ -20,7 +19,7 @@ from pets.images.batches import batches
 from pets.images.thumbnails import thumbnail
 from pets.prediction.models import Model
 from pets.prediction.naming import name_pictures
-from pets.prediction.predict import SIMILAR, checked
+from pets.prediction.predict import SIMILAR
 from pets.prediction.similar import training_pictures
 from pets.visualization.gradcam import Explainer
 
@@ -66,8 +65,6 @@ class Answers:
 
     def __init__(self, model: Model, weights: Path, device: Device) -> None:
         described = model.described
-        for part, recipe in described["embeddings"].items():
-            checked(build(part, weights), recipe, model)
         self.model = model
         self.lock = threading.Lock()  # Grad-CAM puts hooks on the networks that predictions run
         self.classifier = load(model.folder, weights, device, "float32")

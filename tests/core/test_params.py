@@ -1,4 +1,5 @@
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -37,8 +38,8 @@ def test_reads_a_section_and_a_single_key(file: Path) -> None:
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
-        ("size: 3", "sise: 3", "'mine.sise' is not a parameter; did you mean 'size'?"),
-        ("size: 3", "size: large", "'mine.size' is 'large'"),
+        ("  size: 3", "  sise: 3", "'mine.sise' is not a parameter; did you mean 'size'?"),
+        ("  size: 3", "  size: large", "'mine.size' is 'large'"),
         ("  size: 3  # pixels\n", "", "'mine.size' is missing"),
         ("\nmine:", "\nmein:", "'mine' is not in params.yaml; did you mean 'mein'?"),
         ("- vgg16\n", "- vgg61\n", "the unknown backbone 'vgg61'; did you mean 'vgg19' or 'vgg16'"),
@@ -63,7 +64,7 @@ def test_reads_a_section_and_a_single_key(file: Path) -> None:
         ("- linear\n", "- lineal\n", "run.heads names the unknown head 'lineal'; did you mean 'linear'?"),
         ("- oxford-iiit-pet\n", "- oxford\n", "names the unknown data set 'oxford'"),
         ("- linear\n", "- knn\n", "names 'knn' twice"),
-        ("size: 3", "size: [3", "is not valid YAML"),
+        ("  size: 3", "  size: [3", "is not valid YAML"),
     ],
 )
 def test_a_mistake_is_reported_in_one_line(file: Path, old: str, new: str, message: str) -> None:
@@ -74,6 +75,41 @@ def test_a_mistake_is_reported_in_one_line(file: Path, old: str, new: str, messa
         params.read("mine", Settings)
     assert message in str(error.value)
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("finetune", "backbones", "message"),
+    [
+        ("vgg16", "vgg16", "add 'vgg16-finetuned' to run.backbones, or take it out"),
+        ("vgg16", "vgg16-finetuned", "add 'vgg16' to run.backbones, or take it out"),
+        ("", "vgg16-finetuned", "add 'vgg16' to run.finetune, or take it out"),
+        ("vgg16+resnet18", "vgg16", "names 'vgg16+resnet18', which joins backbones"),
+        ("vgg16-finetuned", "vgg16", "names 'vgg16-finetuned', which is fine-tuned"),
+        (
+            "vgg61",
+            "vgg16",
+            "run.finetune names the unknown backbone 'vgg61'; did you mean 'vgg19' or 'vgg16'",
+        ),
+        ("vgg16", "vgg16, vgg16-finetuned, vgg16-finetuned+resnet18", "can't be a part"),
+        ("timm/vit_tiny_patch16_224", "timm/vit_tiny_patch16_224", "'timm/vit_tiny_patch16_224-finetuned'"),
+    ],
+)
+def test_what_is_fine_tuned_is_named_on_both_sides(
+    file: Path, finetune: str, backbones: str, message: str
+) -> None:
+    wanted = [f"run.finetune=[{finetune}]", f"run.backbones=[{backbones}]"]
+    before = file.read_text()
+    with pytest.raises(UserError, match=re.escape(message)) as error:
+        params.override(wanted)
+    assert "\n" not in str(error.value)
+    assert file.read_text() == before
+
+
+def test_fine_tuning_starts_from_the_linear_head(file: Path) -> None:
+    wanted = ["run.finetune=[vgg16]", "run.backbones=[vgg16, vgg16-finetuned]"]
+    params.override(wanted)
+    with pytest.raises(UserError, match=r"run\.finetune names 'vgg16'; add 'linear' to run\.heads"):
+        params.override(["run.heads=[knn]"])
 
 
 def test_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -128,7 +164,7 @@ def test_every_list_can_be_set_by_either_and_keeps_all_comments(file: Path) -> N
         *lists(YAML(typ="safe").load(before)),
         "ideal_breeds.breeds",
     ):  # the last is a word, or a list
-        if key in ("folders", "run.datasets", "run.backbones", "run.heads"):
+        if key in ("folders", "run.datasets", "run.backbones", "run.heads", "run.finetune"):
             continue
         models = [{"backbone": "efficientnet_lite0", "head": head} for head in ("linear", "knn", "prototype")]
         items = models if key == "export.models" else ["a", "b", "c"]

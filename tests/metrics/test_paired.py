@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 from scipy.stats import binom, binomtest
 from statsmodels.stats.contingency_tables import mcnemar
 
-from pets.metrics.paired import holm, mcnemar_exact, swap_test
+from pets.metrics.bootstrap import bootstrap_intervals
+from pets.metrics.paired import difference_interval, holm, mcnemar_exact, swap_test
 
 counts = st.integers(0, 60)
 
@@ -72,3 +73,27 @@ def test_swapping_finds_a_real_difference_and_only_5_percent_by_chance() -> None
     alone = [swap_test(generator.normal(0, 1, 60), 499, seed=0) for _ in range(400)]
     found = sum(p < 0.05 for p in alone)
     assert binom.ppf(0.001, 400, 0.05) <= found <= binom.ppf(0.999, 400, 0.05)
+
+
+def test_the_interval_of_a_difference_covers_it_in_95_percent() -> None:
+    """Of 2,000 drawn test sets of 200 images, of which the new one gains 12% and loses 5%."""
+    drawn = np.random.default_rng(5).multinomial(200, [0.12, 0.05, 0.83], size=2000)
+    intervals = [difference_interval(int(gained), int(lost), 200) for gained, lost, _ in drawn]
+    covered = sum(low <= 0.07 <= high for low, high in intervals)
+    assert 0.935 <= covered / 2000 <= 0.97
+
+
+@given(counts, counts, counts)
+def test_the_interval_contains_the_difference_and_is_symmetric(gained: int, lost: int, same: int) -> None:
+    images = gained + lost + same + 1
+    low, high = difference_interval(gained, lost, images)
+    assert -1 <= low <= (gained - lost) / images <= high <= 1
+    assert difference_interval(lost, gained, images) == pytest.approx((-high, -low))
+
+
+def test_the_interval_agrees_with_the_bootstrap() -> None:
+    labels = np.zeros(400, np.int64)
+    before, after = (np.tile([0.4, 0.6], (400, 1)) for _ in range(2))
+    before[:340], after[:300], after[340:390] = ([0.6, 0.4],) * 3  # 40 lost, 50 gained
+    expected = bootstrap_intervals(after, labels, 4000, 0, baseline=before)["top1"]
+    assert difference_interval(50, 40, 400) == pytest.approx(expected, abs=0.004)

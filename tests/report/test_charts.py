@@ -161,6 +161,32 @@ def test_the_validation_curve_shows_every_setting_and_the_chosen_one(n: int) -> 
     assert float(band["x"]) + float(band["width"]) / 2 == pytest.approx(float(last.attrib["cx"]), abs=0.02)
 
 
+@pytest.mark.parametrize(("epochs", "chosen"), [(1, 0), (5, 3), (40, 40)])
+def test_the_history_of_a_training_shows_every_epoch_and_the_chosen_one(epochs: int, chosen: int) -> None:
+    numbers = np.arange(epochs + 1)
+    table = pd.DataFrame(
+        {
+            "epoch": numbers,
+            "train_loss": [np.nan, *np.linspace(2, 1, epochs)],  # none before the first epoch
+            "validation_nll": np.linspace(1.5, 1.2, epochs + 1),
+            "validation_top1": np.linspace(0.5, 0.6, epochs + 1),
+            "chosen": numbers == chosen,
+        }
+    )
+    svg = parsed(charts.training_history(table))
+    titles = [each.text or "" for each in svg.iter("title")]
+    assert sum("training loss" in each for each in titles) == epochs
+    assert sum("validation NLL" in each for each in titles) == epochs + 1
+    assert f"epoch {epochs}: validation top-1 60%" in titles
+    place = next(each for each in svg.iter("rect") if each.get("class") == "chosen")
+    dots = [each for each in svg.iter("circle") if f"epoch {chosen}:" in (each[0].text or "")]
+    start, width = (float(place.get(name) or "nan") for name in ("x", "width"))
+    assert len(dots) == (3 if chosen else 2)
+    for dot in dots:
+        assert float(dot.get("cx") or "nan") == pytest.approx(start + width / 2, abs=0.02)
+    assert "nan" not in charts.training_history(table)
+
+
 def test_a_class_without_images_has_no_bar() -> None:
     nan = float("nan")
     assert 'class="bar"' not in charts.bar_track(nan, (nan, nan))

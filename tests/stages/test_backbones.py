@@ -47,6 +47,7 @@ from stages import (
     transfer,
     unknown,
 )
+from stages import backbone as record_code
 from tests.conftest import FEW_ATTACKS, ROOT, SMALL_GALLERIES
 
 NETWORK = "vit_tiny_patch16_224.augreg_in21k"
@@ -115,6 +116,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
         save_file(network.state_dict(), folder / "weights" / f"{NETWORK}.safetensors")
         write_dataset()
         code.main()
+        record_code.main(JOINED)
         printed = {each: run_embed(each) for each in (JOINED, VIT, LITE)}
         for backbone in (JOINED, VIT):
             ideal.main(backbone)
@@ -281,6 +283,6 @@ def test_the_time_of_a_stage_is_a_file_of_one_folder(tmp_path: Path, monkeypatch
 
 
 def test_the_records_of_code_are_those_of_the_parts(made: Made) -> None:
-    record = json.loads((made.folder / f"code/backbones/{JOINED}.json").read_text())
+    record = json.loads((made.folder / "backbones" / JOINED / "code.json").read_text())
     assert {"pets/backbones/timm_hub.py", "pets/backbones/efficientnet_lite.py"} <= set(record)
     assert "pets/backbones/torchvision.py" not in record

@@ -12,15 +12,17 @@ import pytest
 
 from pets.core import imports
 from pets.core.errors import UserError
-from stages import code
+from stages import backbone, code
 
 ROOT = Path(__file__).parents[2]
-JOINED = "backbones/resnet50+timm/resnet10t"
+BACKBONES = ("resnet50", "efficientnet_lite0", "efficientnet_lite0-finetuned", "resnet50+timm/resnet10t")
+LITE, FINETUNED, JOINED = (f"backbones/{each}" for each in BACKBONES[1:])
 PARAMS = """
 run:
   datasets: [pets, small, large]
-  backbones: [resnet50, efficientnet_lite0, resnet50+timm/resnet10t]
-  heads: [knn]
+  backbones: [resnet50, efficientnet_lite0, efficientnet_lite0-finetuned, resnet50+timm/resnet10t]
+  heads: [linear]
+  finetune: [efficientnet_lite0]
 folders: []
 datasets:
   pets: {source: oxford-iiit-pet}
@@ -32,22 +34,24 @@ datasets:
 
 @pytest.fixture
 def records(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[], dict[str, dict[str, str]]]:
-    """Runs the stage on a copy of the library; returns the records."""
+    """Runs both stages on a copy of the library; returns the records."""
     ignored = shutil.ignore_patterns("__pycache__")
     for package in ("sources", "backbones"):
         shutil.copytree(ROOT / "pets" / package, tmp_path / "pets" / package, ignore=ignored)
     (tmp_path / "params.yaml").write_text(PARAMS)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(imports, "ROOT", tmp_path)
-    monkeypatch.setattr(code, "ROOT", tmp_path)
+    for stage in (code, backbone):
+        monkeypatch.setattr(stage, "ROOT", tmp_path)
 
     def run() -> dict[str, dict[str, str]]:
         code.main()
-        files = (tmp_path / "code").rglob("*.json")
-        return {
-            file.relative_to(tmp_path / "code").with_suffix("").as_posix(): json.loads(file.read_text())
-            for file in files
-        }
+        for name in BACKBONES:
+            backbone.main(name)
+        sources, backbones = (tmp_path / "code").rglob("*.json"), (tmp_path / "backbones").rglob("code.json")
+        files = {file.relative_to(tmp_path / "code").with_suffix(""): file for file in sources}
+        files |= {file.parent.relative_to(tmp_path): file for file in backbones}
+        return {name.as_posix(): json.loads(file.read_text()) for name, file in files.items()}
 
     return run
 
@@ -61,7 +65,8 @@ def test_a_record_for_each_data_set_and_backbone_of_the_run(
         "sources/small",
         "sources/large",
         "backbones/resnet50",
-        "backbones/efficientnet_lite0",
+        LITE,
+        FINETUNED,
         JOINED,
     }
     assert written["sources/small"] == written["sources/large"]
@@ -80,8 +85,9 @@ def test_a_record_for_each_data_set_and_backbone_of_the_run(
         ("sources/annotations/__init__.py", {"sources/pets", "sources/small", "sources/large"}),
         ("backbones/torchvision.py", {"backbones/resnet50", JOINED}),
         ("backbones/timm_hub.py", {JOINED}),
-        ("backbones/efficientnet_lite.py", {"backbones/efficientnet_lite0"}),
-        ("backbones/base.py", {"backbones/resnet50", "backbones/efficientnet_lite0", JOINED}),
+        ("backbones/efficientnet_lite.py", {LITE, FINETUNED}),
+        ("backbones/finetuned.py", {FINETUNED}),
+        ("backbones/base.py", {"backbones/resnet50", LITE, FINETUNED, JOINED}),
     ],
 )
 def test_an_edit_changes_the_records_that_it_concerns(
@@ -119,5 +125,5 @@ def test_an_unknown_source_is_reported(
 
 def test_the_stages_before_embed_start_without_torch() -> None:
     script = "import sys, stages.{}; sys.exit('torch' in sys.modules or 'torchvision' in sys.modules)"
-    for stage in ("code", "download", "catalog", "split"):
+    for stage in ("code", "backbone", "download", "catalog", "split"):
         subprocess.run([sys.executable, "-c", script.format(stage)], cwd=ROOT, check=True)

@@ -71,8 +71,8 @@ class TestEditedCode:
 
     def test_a_backbone_re_runs_what_uses_it(self, sample: Workspace) -> None:
         edit(sample, "pets/backbones/torchvision.py")
-        assert changed(sample) == {"code"}
-        assert stages_run(sample.run("dvc", "repro")) == {"code"}
+        assert changed(sample) == {f"backbone@{BACKBONE}"}
+        assert stages_run(sample.run("dvc", "repro")) == {f"backbone@{BACKBONE}"}
 
 
 class TestEditedSources:
