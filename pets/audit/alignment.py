@@ -2,8 +2,9 @@
 
 Keypoints that match give the affine map from one picture to the other (SIFT: Lowe, Distinctive image
 features from scale-invariant keypoints, 2004; RANSAC: Fischler and Bolles, 1981), and so find a crop, a
-border, another scale, and in the mirrored picture a mirror image. The correlation of their details, once they
-lie on each other, then tells a copy, which has them all, from another photograph of the same scene.
+border, another scale, and in the mirrored picture a mirror image. The correlation of their details
+and shades, once they lie on each other, then tells a copy, which has them all, from another photograph of the
+same scene.
 """
 
 from dataclasses import dataclass, replace
@@ -19,7 +20,7 @@ TRIES = 500  # of RANSAC
 FEWEST = 6  # matches for an affine map; of three pairs, which fix it, chance finds many
 OVERLAP = 0.4  # of the smaller picture: what two pictures must have in common
 STRETCH = 2.0  # of a map, one direction against the other
-FINE, COARSE = 1.0, 4.0  # pixels: details are what lies between these two blurs
+FINE, COARSE = 1.0, 4.0  # pixels: details are what lies between these two blurs, shades the coarser one
 
 cv2.setNumThreads(1)  # pictures are compared side by side, in threads of ours
 
@@ -37,8 +38,9 @@ class Keypoints:
 class Alignment:
     """How well one picture lies on another.
 
-    ``correlation`` of their details where they overlap, -1 to 1; ``overlap``, the share of the smaller one;
-    ``matches``, keypoints that agree on the map; ``mirrored``; ``area`` of the first picture to the second's.
+    ``correlation`` of details or of shades, the lower one, where they overlap, -1 to 1; ``overlap``, the
+    share of the smaller one; ``matches``, keypoints that agree on the map; ``mirrored``; ``area`` of the
+    first picture to the second's.
     """
 
     correlation: float
@@ -140,13 +142,23 @@ def _measure(one: np.ndarray, other: np.ndarray, found: np.ndarray, matches: int
     if overlap < OVERLAP:
         return NONE
     laid = np.where(inside, laid, other)  # else its edge would be a detail that the other one lacks
-    a, b = _details(laid)[inside], _details(other)[inside]
-    spread = float(a.std() * b.std())
-    correlation = float(((a - a.mean()) * (b - b.mean())).mean()) / spread if spread > 0 else 0.0
-    return Alignment(min(correlation, 1.0), min(overlap, 1.0), matches, False, area)
+    correlations = [
+        _correlation(a[inside], b[inside]) for a, b in zip(_details(laid), _details(other), strict=True)
+    ]
+    return Alignment(min(*correlations, 1.0), min(overlap, 1.0), matches, False, area)
 
 
-def _details(grey: np.ndarray) -> np.ndarray:
-    """A difference of Gaussians: no shades that other photographs have too, and no noise of compression."""
+def _details(grey: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """What lies between two blurs, and what is left by the coarser one: details, and shades.
+
+    Photographs of one kind have shades in common, drawings of one kind details. Noise of compression is
+    finer than both.
+    """
     values = grey.astype(np.float32)
-    return cv2.GaussianBlur(values, (0, 0), FINE) - cv2.GaussianBlur(values, (0, 0), COARSE)
+    fine, coarse = (cv2.GaussianBlur(values, (0, 0), size) for size in (FINE, COARSE))
+    return fine - coarse, coarse
+
+
+def _correlation(a: np.ndarray, b: np.ndarray) -> float:
+    spread = float(a.std() * b.std())
+    return float(((a - a.mean()) * (b - b.mean())).mean()) / spread if spread > 0 else 0.0

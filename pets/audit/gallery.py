@@ -30,7 +30,7 @@ PAIRS = {
         "independent either.",
     ),
 }
-CAPTION = " The correlation is that of the details of both pictures once one is laid over the other."
+CAPTION = " The correlation is that of details and shades of both pictures once one is laid over the other."
 
 
 def figures(table: pd.DataFrame, paths: pd.Series, raw: Path, shown: int) -> list[Figure]:

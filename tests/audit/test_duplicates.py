@@ -71,7 +71,7 @@ def test_a_picture_without_keypoints_is_compared_as_a_whole() -> None:
     picture[40:56, 60:64] = 255
     assert align(keypoints(picture), keypoints(picture), COPY).correlation == pytest.approx(1)
     blank = keypoints(np.full((96, 128, 3), 200, np.uint8))
-    assert align(blank, keypoints(picture), COPY).correlation == 0
+    assert align(blank, keypoints(picture), COPY).correlation == pytest.approx(0, abs=1e-4)
 
 
 def test_the_keypoints_of_a_mirrored_picture_need_no_second_search(photographs: list[Image.Image]) -> None:
