@@ -14,7 +14,8 @@ python -m stages.params 'run.datasets=[sample]' 'run.backbones=[efficientnet_lit
     datasets.sample.per_breed=12 datasets.sample.size=224 attack.gallery=2 attack.minimum_norm_steps=8 \
     attack.curve.images=6 'attack.curve.epsilons=[0.5/255, 1/255]' attack.transfer.images=3 \
     'ideal.classes=[cat, zebra]' 'ideal.ablation=[]' ideal.method.coarse_steps=64 ideal.method.fine_steps=12 \
-    'ideal_breeds.breeds=[cat, dog]' features.pictures=1 features.searched=64 gradcam.mistakes=6
+    'ideal_breeds.breeds=[cat, dog]' features.pictures=1 features.searched=64 gradcam.mistakes=6 tricks.seeds=5 \
+    'tricks.recipes=[zeros, he, standardized, momentum, adam, one_cycle, batch_norm, dropout, early_stopping]'
 git add --all
 git -c user.name=demo -c user.email=demo@localhost commit -q --allow-empty -m "The demo's parameters"
 unset PREFECT_API_URL

@@ -12,6 +12,7 @@ models/<data set>/<backbone>/<head>
 evaluations/<data set>/<backbone>/<head>
 curves/<data set>/<backbone>/<head>.csv
 unknown/<data set>/<backbone>/<head>
+tricks/<data set>/<backbone>
 exports/<data set>/<backbone>/<head>
 """
 
@@ -74,6 +75,10 @@ class Dataset:
     def unknown(self, backbone: str, head: str) -> Path:
         """The folder of how well a head's model tells unknown pictures."""
         return Path("unknown", self.name, backbone, head)
+
+    def tricks(self, backbone: str) -> Path:
+        """The folder of the training tricks measured on a backbone's features."""
+        return Path("tricks", self.name, backbone)
 
     def export(self, backbone: str, head: str) -> Path:
         """The folder of a model as one file."""

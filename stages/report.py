@@ -18,6 +18,7 @@ from pets.report.curves import read_curves
 from pets.report.evaluation import read_all
 from pets.report.finetuning import read_finetuned
 from pets.report.galleries import read_galleries
+from pets.report.tricks import read_tricks
 from pets.report.unknown import read_unknown
 
 REPORTS = Path("reports")
@@ -31,12 +32,13 @@ def main() -> None:
     transfers = read_transfers(Path("transfers"), combinations)
     attacks = read_attacks(Path("attacks"), combinations, transfers)
     curves = read_curves(Path("curves"), combinations)
+    tricks = read_tricks(Path("tricks"), list(itertools.product(run.datasets, run.backbones)))
     unknown = read_unknown(Path("unknown"), combinations)
     audits = read_audits(Path("suspects"), combinations)
     finetuned = read_finetuned(Path("backbones"), run.finetune, evaluations)
     galleries = read_galleries(Path(), evaluations)
     html, page_id = page.render(
-        evaluations, curves, unknown, audits, finetuned, attacks, transfers, galleries
+        evaluations, curves, tricks, unknown, audits, finetuned, attacks, transfers, galleries
     )
     write_text(REPORTS / "index.html", html)
     write_text(REPORTS / "summary.md", summary.render(evaluations, attacks))

@@ -27,7 +27,7 @@ CHROMIUM = next(
 )
 BACKBONE = "efficientnet_lite0"
 HEADS = ("linear", "prototype")
-# Galleries as small as they can be: most tests are about something else.
+# Galleries and tables as small as they can be: most tests are about something else.
 SMALL_GALLERIES = (
     "ideal.classes=[zebra]",
     "ideal.ablation=[]",
@@ -40,6 +40,9 @@ SMALL_GALLERIES = (
     "features.pictures=1",
     "features.searched=8",
     "gradcam.mistakes=2",
+    "tricks.recipes=[standardized, adam]",
+    "tricks.seeds=2",
+    "tricks.epochs=2",
     "unknown.groups=2",
     "unknown.bootstrap=10",
     "audit.bootstrap=20",

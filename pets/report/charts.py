@@ -4,7 +4,7 @@ Each function returns markup that is safe to put on a page: labels are escaped o
 give the same bytes.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
@@ -14,6 +14,7 @@ from markupsafe import Markup, escape
 
 from pets.galleries.figures import display_name
 from pets.report.curves import Curves
+from pets.report.tricks import Effect
 
 
 def tag(name: str, *children: str, **attributes: str | float) -> Markup:
@@ -109,6 +110,28 @@ def against_chance(value: float, interval: Sequence[float], chance: float) -> Ma
         _whisker(interval, WHOLE),
         tag("circle", class_="dot", cx=WHOLE.at(value), cy="50%", r=5.5),
     )
+
+
+def effects_track(effects: Sequence[Effect], axis: Axis) -> Markup:
+    """Up to two differences below each other, the second with a ring; one beyond the axis is an arrow."""
+    marks = []
+    for number, each in enumerate(effects):
+        if np.isnan(each.low):
+            continue
+        y = ("30%", "72%")[number] if len(effects) > 1 else "50%"
+        low, high = (min(max(end, axis.low), axis.high) for end in (each.low, each.high))
+        if low < high:
+            ends = {"x1": axis.at(low), "x2": axis.at(high), "y1": y, "y2": y}
+            marks.append(tag("line", class_=f"whisker {each.sign}", **ends))
+        if axis.low <= each.effect <= axis.high:
+            kind = ("dot", "ring")[number]
+            marks.append(tag("circle", class_=f"{kind} {each.sign}", cx=axis.at(each.effect), cy=y, r=4.5))
+        else:
+            at, arrow = (axis.low, "◂") if each.effect < axis.low else (axis.high, "▸")
+            marks.append(
+                tag("text", arrow, class_=each.sign, x=axis.at(at), y=y, dy=".35em", text_anchor="middle")
+            )
+    return track(axis, *marks, zero="zero")
 
 
 def _whisker(interval: Sequence[float], axis: Axis) -> Markup:
@@ -382,6 +405,39 @@ def learning_curves(curves: Curves) -> Markup:
     below = "Training images of each class"
     marks.append(tag("text", below, class_="side", x=plot.x(0.5), y=334, text_anchor="middle"))
     return _chart(marks, height=344, alt=f"Learning curves. {'; '.join(lines)}.")
+
+
+def loss_curves(curves: Mapping[str, pd.DataFrame]) -> Markup:
+    """Training (dashed) and validation loss after each epoch, two lines for each of up to seven recipes.
+
+    ``curves`` by title: epoch, train and validation, in nats. The scale is logarithmic, and ends at 0.01.
+    """
+    floor = 0.01
+    epochs = max(int(table["epoch"].max()) for table in curves.values())
+    values = pd.concat(curves.values())[["train", "validation"]].to_numpy(float)
+    logs = np.log10(np.clip(values[np.isfinite(values)], floor, None))
+    plot = _Plot(top=12, height=240, low=float(logs.min()) - 0.05, high=float(logs.max()) + 0.05)
+    ticks = [float(np.log10(each)) for each in (0.01, 0.03, 0.1, 0.3, 1, 3, 10, 30, 100)]
+    marks = plot.frame([t for t in ticks if plot.low <= t <= plot.high], text=lambda t: f"{10**t:.1g}")
+    span = max(epochs - 1, 1)
+    lines = []
+    for number, (title, table) in enumerate(curves.items()):
+        line = [tag("title", title)]
+        for kind in ("train", "validation"):
+            good = table[np.isfinite(table[kind])]
+            places = (good["epoch"].to_numpy(float) - 1) / span
+            heights = np.log10(np.clip(good[kind].to_numpy(float), floor, None))
+            line.append(tag("g", plot.path(places, heights), class_=kind))
+        marks.append(tag("g", *line, class_=f"recipe-{number % 7}"))
+        last = table.iloc[-1]
+        lines.append(f"{title}: {last['train']:.2g} on training, {last['validation']:.2g} on validation")
+    for epoch in sorted({1, (epochs + 1) // 2, epochs}):
+        x = plot.x((epoch - 1) / span)
+        marks.append(tag("text", str(epoch), x=x, y=plot.top + plot.height + 18, text_anchor="middle"))
+    marks.append(_side_title("Cross-entropy, nats", plot.y((plot.low + plot.high) / 2)))
+    below = "Passes over the training images"
+    marks.append(tag("text", below, class_="side", x=plot.x(0.5), y=294, text_anchor="middle"))
+    return _chart(marks, height=304, alt=f"Loss at the end. {'; '.join(lines)}.")
 
 
 def score_histogram(table: pd.DataFrame) -> Markup:

@@ -31,6 +31,7 @@ from pets.report.evaluation import (
 from pets.report.finetuning import Finetuning
 from pets.report.galleries import Galleries
 from pets.report.templates import render_page
+from pets.report.tricks import Tricks, points
 from pets.report.unknown import OpenSet
 from pets.report.verdicts import against_the_chosen
 
@@ -93,6 +94,7 @@ class Forest:
 def render(
     evaluations: Sequence[Evaluation],
     curves: Mapping[str, list[Curves]],
+    tricks: Mapping[str, list[Tricks]],
     unknown: Mapping[str, OpenSet],
     audits: Mapping[tuple[str, str], Audit],
     finetuned: Mapping[str, list[Finetuning]],
@@ -102,13 +104,13 @@ def render(
 ) -> tuple[str, str]:
     """The page as HTML and its id, the sha256 of the page without it: the same results give the same bytes.
 
-    ``curves`` and ``finetuned`` by data set, ``unknown`` and ``attacks`` by ``dataset/backbone/head``,
-    ``audits`` by (dataset, backbone), ``transfers`` by (dataset, head).
+    ``curves``, ``tricks`` and ``finetuned`` by data set, ``unknown`` and ``attacks`` by
+    ``dataset/backbone/head``, ``audits`` by (dataset, backbone), ``transfers`` by (dataset, head).
     """
     datasets = [DataSet(name, list(each)) for name, each in groupby(evaluations, lambda each: each.dataset)]
     filters: dict[str, Callable[..., Any]] = {
         "plural": plural,
-        "points": _points,
+        "points": points,
         "readable": display_name,
         "thousands": "{:,}".format,
         "written": _written,
@@ -128,11 +130,13 @@ def render(
         curves=curves,
         datasets=datasets,
         difference_track=charts.interval_track,
+        effects_track=charts.effects_track,
         finetuned=finetuned,
         forests=_forests,
         galleries=galleries,
         kinds_of_suspects=KINDS,
         learning_curves=charts.learning_curves,
+        loss_curves=charts.loss_curves,
         main_result=main_result,
         params=distinct([each.provenance["params"] for each in evaluations]),
         per_class=_per_class,
@@ -144,10 +148,12 @@ def render(
         top1=TOP1,
         training_history=charts.training_history,
         transfers=transfers,
+        tricks=tricks,
         unknown=unknown,
         validation_curve=charts.validation_curve,
         versions=distinct([each.provenance["versions"] for each in evaluations]),
         whole=charts.WHOLE,
+        whole_points=lambda value: points(value).removesuffix(".0"),
     )
     page_id = hashlib.sha256(html.encode()).hexdigest()
     return html.replace(ID, f'{ID[:-1]}{page_id}"', 1), page_id
@@ -175,11 +181,6 @@ def _per_class(evaluation: Evaluation) -> list[Any]:
     """Rows of per_class.csv, the best first and classes without test images last."""
     ordered = evaluation.per_class.sort_values(["accuracy", "label"], ascending=[False, True])
     return list(ordered.itertuples())
-
-
-def _points(difference: float) -> str:
-    """A difference in 0..1 as percentage points, with its sign."""
-    return f"{100 * difference:+.1f}".replace("-", "−")
 
 
 def _written(value: Any) -> str:

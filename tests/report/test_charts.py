@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from pets.report import charts
 from pets.report.curves import Curves
+from pets.report.tricks import Effect
 
 NASTY = '<script>alert("1")</script> & "more"'
 UNIT = st.floats(0, 1)
@@ -191,3 +192,28 @@ def test_a_class_without_images_has_no_bar() -> None:
     nan = float("nan")
     assert 'class="bar"' not in charts.bar_track(nan, (nan, nan))
     assert 'class="bar"' in charts.bar_track(0.5, (0.4, 0.6))
+
+
+def test_effects_beyond_the_axis_are_arrows_and_missing_ones_leave_the_track_empty() -> None:
+    def effect(mean: float, low: float, high: float) -> Effect:
+        return Effect("mlp", "plain", mean, low, high, 0.01, mean, 0.1, 0.8, 5, 0)
+
+    axis = charts.Axis(-0.05, 0.05, (-0.05, 0, 0.05))
+    seen = parsed(charts.effects_track([effect(0.02, 0.01, 0.03), effect(-0.3, -0.4, -0.2)], axis))
+    (dot,) = seen.iter("circle")
+    assert dot.get("class") == "dot helps"
+    assert dot.get("cx") == "70%"
+    (arrow,) = seen.iter("text")
+    assert (arrow.text, arrow.get("x"), arrow.get("class")) == ("◂", "0%", "harms")
+    missing = float("nan")
+    empty = parsed(charts.effects_track([effect(missing, missing, missing)], axis))
+    assert not list(empty.iter("circle"))
+
+
+def test_losses_that_are_not_finite_leave_a_gap_in_their_line_alone() -> None:
+    losses = pd.DataFrame({"epoch": [1, 2, 3], "train": [2.0, 1.0, 0.001], "validation": [2.0, 1.5, 1.0]})
+    broken = losses.assign(train=[2.0, np.inf, np.nan])
+    svg = parsed(charts.loss_curves({"Plain": losses, "Learning rate × 10": broken}))
+    points = [len((each.get("points") or "").split()) for each in svg.iter("polyline")]
+    assert points == [3, 3, 1, 3]
+    assert "Plain: 0.001 on training, 1 on validation" in (svg.get("aria-label") or "")

@@ -31,6 +31,7 @@ from tests.report.generated import (
     write_curve,
     write_evaluation,
     write_transfer,
+    write_tricks,
     write_unknown,
 )
 
@@ -66,6 +67,8 @@ def make_run(root: Path, datasets: dict[str, dict[str, str]], **other: Any) -> N
                 write_attack(root / "attacks" / dataset / backbone / head, list(species), ids)
                 write_unknown(root / "unknown" / dataset / backbone / head, list(species))
                 write_curve(root / "curves" / dataset / backbone / f"{head}.csv", 0.6 + i / 10 - j / 20)
+        for backbone in BACKBONES:
+            write_tricks(root / "tricks" / dataset / backbone)
         for head in HEADS:
             write_transfer(root / "transfers" / dataset / head, BACKBONES)
 
@@ -260,9 +263,10 @@ def test_robust_accuracy_that_another_attack_beats_is_marked_as_masked(workspace
         "attacks/pets/resnet18/knn/robustness.csv",
         "attacks/pets/resnet18/knn/tiles/001-02.jpg",
         "transfers/pets/linear/results/resnet18/transfer.csv",
+        "tricks/pets/resnet18/effects.csv",
     ],
 )
-def test_a_missing_attack_is_named_with_what_to_do(workspace: Path, missing: str) -> None:
+def test_a_missing_table_or_picture_is_named_with_what_to_do(workspace: Path, missing: str) -> None:
     (workspace / missing).unlink()
     with pytest.raises(UserError, match=f"{missing} is missing. Run `dvc repro`"):
         report.main()
@@ -524,6 +528,32 @@ def test_the_page_says_how_well_unknown_pictures_are_told(page: Page) -> None:
     left_out = page.locator("#unknown .left-out").first.locator("tbody")
     worst, best = (each.locator("td").first.inner_text() for each in left_out.all())
     assert (worst, best) == ("0.600", "0.900")
+
+
+def test_what_a_trick_did_is_what_its_interval_says(page: Page) -> None:
+    shown = page.locator("#tricks details.network").first
+    table = shown.locator("figure.tricks").nth(1)  # the MLP's
+    said = {
+        row.locator("th").text_content(): row.locator("td.said").inner_text().split("\n")
+        for row in table.locator("tbody tr:not(.axis)").all()
+        if row.locator("td").count()
+    }
+    assert said == {
+        "Weights from zero": ["failed"],
+        "Standardized inputs": ["no difference", "no difference"],
+        "Adam": ["helps", "helps"],
+    }
+    assert shown.locator("figure.tricks").first.locator(".verdict.harms").count() == 2
+    sentences = shown.locator("dl div", has_text="Adam").last.locator("dd").text_content()
+    assert sentences is not None
+    assert "harms the linear layer (−2.00 points, −3.00 to −1.00)" in sentences
+    assert "helps the MLP (+1.20 points, +0.40 to +2.00; 1 of 3 runs left out" in sentences
+    assert "added to all the others: helps the MLP (+0.60 points" in sentences
+    zeros = shown.locator("dl div", has_text="Weights from zero").locator("dd").text_content()
+    assert zeros is not None
+    assert "with the MLP the loss did not stay finite in 3 of 3 runs" in zeros
+    assert shown.locator("figure.losses").count() == 3 + 4  # families, and all together
+    assert page.locator("#tricks details.network[open]").count() == 1
 
 
 def test_a_click_on_a_heading_sorts_best_first_and_a_second_reverses(page: Page) -> None:

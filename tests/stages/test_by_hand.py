@@ -29,7 +29,7 @@ def damaged(workspace: Workspace) -> list[str]:
 
 def linked(workspace: Workspace) -> set[Path]:
     """The outputs' files that are hard links."""
-    folders = "attacks code curves data evaluations features ideals models outliers transfers unknown"
+    folders = "attacks code curves data evaluations features ideals models outliers transfers tricks unknown"
     files = [
         each for folder in folders.split() for each in (workspace.path / folder).rglob("*") if each.is_file()
     ]

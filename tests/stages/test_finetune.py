@@ -32,6 +32,7 @@ def workspace(finished: Workspace, tmp_path_factory: pytest.TempPathFactory) -> 
         f"finetune@sample-{BACKBONE}",
         f"embed@sample-{FINETUNED}",
         f"features@sample-{FINETUNED}",
+        f"tricks@sample-{FINETUNED}",
         *(f"audit@sample-{each}" for each in (BACKBONE, FINETUNED)),
         f"ideal@{FINETUNED}",
         *(f"ideal_readings@{each}" for each in (BACKBONE, FINETUNED)),

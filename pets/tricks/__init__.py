@@ -1,0 +1,1 @@
+"""Training tricks measured on cached features, each alone and each left out of all together."""
