@@ -14,6 +14,7 @@ curves/<data set>/<backbone>/<head>.csv
 unknown/<data set>/<backbone>/<head>
 tricks/<data set>/<backbone>
 exports/<data set>/<backbone>/<head>
+suspects/<data set>/<backbone>
 """
 
 import hashlib

@@ -53,12 +53,12 @@ def main(dataset: str, backbone: str) -> None:
     cosines, others = nearest(functional.normalize(scaled - scaled.mean(0)).numpy(), NEIGHBOURS)
     proposed = duplicates.proposed(cosines, others, settings.pairs)
     measures, keypoints = look_at(images, data.raw, set(proposed.ravel().tolist()))
-    pairs = duplicates.confirmed(proposed, keypoints)
+    pairs = duplicates.with_the_same_bytes(images["sha256"], duplicates.confirmed(proposed, keypoints))
     copies = pairs.loc[pairs["kind"] == "duplicate", ["one", "other"]].to_numpy()
     together = duplicates.groups(len(images), copies)
     found = opinions(features, labels, together, settings.penalties, seed)
     table = suspects(
-        images, pairs, found, classes, 1 - cosines.mean(1), measures, read_decisions(dataset)
+        images, pairs, found, classes, 1 - np.nanmean(cosines, axis=1), measures, read_decisions(dataset)
     )  # fmt: skip
 
     with atomic(Path("suspects", dataset, backbone)) as folder:
@@ -75,8 +75,8 @@ def _metrics(
     data: Dataset, backbone: str, head: str, table: pd.DataFrame, settings: Settings, seed: int
 ) -> pd.DataFrame:
     predictions = pd.read_parquet(data.evaluation(backbone, head) / "predictions.parquet")
-    sets = {"leaked images": leaked(table), "suspected labels": mislabelled(table)}
-    sets["both"] = set.union(*sets.values())
+    leaks, wrong = leaked(table), mislabelled(table)
+    sets = {"none": set(), "leaked images": leaks, "suspected labels": wrong, "both": leaks | wrong}
     metrics = without_each(predictions, classes_of(data), sets, settings.bootstrap, seed)
     return metrics.assign(head=head)
 

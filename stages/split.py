@@ -5,7 +5,7 @@ import hashlib
 import pandas as pd
 from pydantic import Field
 
-from pets.audit.decisions import decided
+from pets.audit.decisions import decided, read_decisions
 from pets.core import params
 from pets.core.errors import UserError
 from pets.core.files import atomic
@@ -39,6 +39,8 @@ def main(dataset: str) -> None:
             table.loc[train.index, "split"] = stratified(train, share, seed, part, rest="train")
     table = decided(dataset, table).drop(columns="same")
     _check(table)
+    if decisions := len(read_decisions(dataset)):
+        print(f"{decisions} decisions of audits/{dataset}.csv")
     with atomic(data.folder / "splits.parquet") as temporary:
         table.to_parquet(temporary, index=False)
     print(", ".join(f"{count} {name}" for name, count in table["split"].value_counts().items()))

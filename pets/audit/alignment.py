@@ -134,8 +134,7 @@ def _map(one: Keypoints, other: Keypoints) -> tuple[np.ndarray | None, int]:
 def _measure(one: np.ndarray, other: np.ndarray, found: np.ndarray, matches: int) -> Alignment:
     height, width = other.shape
     area = abs(float(np.linalg.det(found[:, :2]))) * one.size / other.size
-    # A picture that shrinks is blurred first, as the other one was when it was made smaller.
-    laid = cv2.warpAffine(one, found, (width, height), flags=cv2.INTER_AREA)
+    laid = cv2.warpAffine(one, found, (width, height), flags=cv2.INTER_LINEAR)
     inside = cv2.warpAffine(np.ones_like(one), found, (width, height), flags=cv2.INTER_NEAREST)
     inside = cv2.erode(inside, np.ones((5, 5), np.uint8), borderType=cv2.BORDER_REPLICATE).astype(bool)
     overlap = float(inside.mean() / max(min(area, 1), 1e-9))

@@ -6,6 +6,7 @@ was looked at and is right: `audit` counts it as suspicious no more.
 """
 
 import csv
+import io
 from pathlib import Path
 from typing import Any
 
@@ -25,14 +26,17 @@ def read_decisions(dataset: str) -> pd.DataFrame:
     Raises UserError where the file has other columns, another verdict, or decides twice about an image.
     """
     file = FOLDER / f"{dataset}.csv"
+    if not file.exists():
+        return pd.DataFrame(columns=COLUMNS, dtype=str)
     try:
-        lines = list(csv.reader(file.read_text("utf-8").splitlines(), strict=True)) if file.exists() else []
+        text = file.read_text("utf-8-sig")  # spreadsheets write a byte order mark
+        lines = [fields for fields in csv.reader(io.StringIO(text, newline=""), strict=True) if fields]
     except (UnicodeDecodeError, csv.Error) as error:
         raise UserError(f"{file} can't be read ({error}).") from None
-    if file.exists() and lines[:1] != [COLUMNS]:
+    if lines[:1] != [COLUMNS]:
         raise UserError(f"{file} has to begin with the line {','.join(COLUMNS)}.")
-    for number, fields in enumerate(lines[1:], start=2):
-        where = f"{file}, line {number}:"
+    for fields in lines[1:]:
+        where = f"{file}, {','.join(fields)!r}:"
         if len(fields) != len(COLUMNS):
             raise UserError(f"{where} {len(fields)} fields, not {len(COLUMNS)}; write commas within quotes.")
         _, verdict, label, *_ = fields
@@ -57,11 +61,10 @@ def decided(dataset: str, images: pd.DataFrame) -> pd.DataFrame:
     file, known, labels = FOLDER / f"{dataset}.csv", set(images["image_id"]), set(images["label"])
     rows: list[Any] = list(decisions.itertuples())
     for row in rows:
-        where = f"{file}, line {row.Index + 2}:"
         if row.image not in known:
-            raise UserError(f"{where} {row.image!r} is no image of {dataset} that can be used.")
+            raise UserError(f"{file}: {row.image!r} is no image of {dataset} that can be used.")
         if row.verdict == RELABEL and row.label not in labels:
-            raise UserError(f"{where} {row.label!r} is no label of {dataset}; {nearest(row.label, labels)}")
+            raise UserError(f"{file}: {row.label!r} is no label of {dataset}; {nearest(row.label, labels)}")
     dropped = decisions.loc[decisions["verdict"] == DROP, "image"]
     relabelled = decisions[decisions["verdict"] == RELABEL].set_index("image")["label"]
     species = species_of(images, sorted(labels))
@@ -70,4 +73,7 @@ def decided(dataset: str, images: pd.DataFrame) -> pd.DataFrame:
         label=new.where(new.notna(), images["label"]),
         species=new.map(species).where(new.notna(), images["species"]),
     )
-    return images[~images["image_id"].isin(dropped)]
+    left = images[~images["image_id"].isin(dropped)]
+    if gone := sorted(labels - set(left["label"])):
+        raise UserError(f"{file} leaves no image of {gone[0]!r}; keep some of it.")
+    return left

@@ -13,7 +13,7 @@ from pets.audit.alignment import Alignment, Keypoints, align
 from pets.core.progress import progress_bar
 
 NEAREST = 3  # neighbours of each picture that are proposed
-# Correlation of details from which two pictures are one photograph. On the Pets all planted crops, mirror
+# Correlation from which two pictures are one photograph. On the Pets all planted crops, mirror
 # images, rescaled, recompressed, framed and grey copies had at least 0.93, and two photographs at most 0.79.
 COPY = 0.82
 SCENE, SCENE_MATCHES = 0.4, 10  # and what is called one scene: a series, most often of one animal or litter
@@ -29,13 +29,15 @@ def proposed(cosines: np.ndarray, others: np.ndarray, most: int) -> np.ndarray:
     pairs = np.stack([np.repeat(np.arange(len(others)), others.shape[1]), others.ravel()], axis=1)
     found = pairs[:, 1] >= 0
     pairs, first = np.unique(np.sort(pairs[found], axis=1), axis=0, return_index=True)
+    if len(pairs) > most:
+        print(f"the {most:,} most similar of {len(pairs):,} pairs are compared (audit.pairs in params.yaml)")
     return pairs[np.argsort(-cosines.ravel()[found][first], kind="stable")[:most]]
 
 
 def confirmed(pairs: np.ndarray, keypoints: dict[int, Keypoints]) -> pd.DataFrame:
     """The pairs that are copies or scenes: one, other (rows), kind, score, detail; the surest first.
 
-    The kind is "duplicate" or "same scene", the score the correlation of their details.
+    The kind is "duplicate" or "same scene", the score the correlation of details or shades (see `Alignment`).
     """
 
     def compare(pair: np.ndarray) -> Alignment:
@@ -62,6 +64,16 @@ def _detail(found: Alignment) -> str:
     if area < 0.97:
         words.append(f"one shows {area:.0%} of the other")
     return ", ".join(words)
+
+
+def with_the_same_bytes(sha256: pd.Series, pairs: pd.DataFrame) -> pd.DataFrame:
+    """The pairs of rows with one checksum, each with the next of them, and the other ``pairs``."""
+    checksums = sha256.to_numpy()
+    rows = pd.Series(range(len(checksums)))
+    after = rows.groupby(checksums).shift(-1).dropna().astype(int)
+    same = pd.DataFrame({"one": after.index, "other": after, "kind": "duplicate", "score": 1.0, "detail": ""})
+    others = pairs[checksums[pairs["one"].astype(int)] != checksums[pairs["other"].astype(int)]]
+    return pd.concat([same, others], ignore_index=True) if len(same) else pairs
 
 
 def groups(rows: int, pairs: np.ndarray) -> np.ndarray:

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
+from pets.audit.decisions import KEEP
 from pets.audit.quality import KINDS
 from pets.audit.suspects import DUPLICATE, LABEL, OUTLIER, SCENE
 from pets.galleries.figures import Figure, Tile, display_name
@@ -21,7 +22,7 @@ PAIRS = {
         "One photograph in two splits: a test image that was seen in training flatters every metric.",
     ),
     "duplicates": (
-        "Duplicates within a split",
+        "Duplicates elsewhere",
         "One photograph twice, in training and validation or in one split: it counts double.",
     ),
     "scenes": (
@@ -42,6 +43,7 @@ def figures(table: pd.DataFrame, paths: pd.Series, raw: Path, shown: int) -> lis
         size = max(1, round(picture.width * scale)), max(1, round(picture.height * scale))
         return Tile(np.asarray(picture.resize(size, Image.Resampling.BICUBIC)), [*lines, image_id])
 
+    table = table[table["verdict"] != KEEP]
     test = table["split"].eq("test") & table["other_split"].isin(["train", "val"])
     rows = {
         "leaks": table[table["kind"].eq(DUPLICATE) & test],
@@ -56,8 +58,8 @@ def figures(table: pd.DataFrame, paths: pd.Series, raw: Path, shown: int) -> lis
         Figure(
             "labels",
             "Labels that are probably wrong",
-            "Images of which a linear head that was fitted without them finds another class far more "
-            "probable than the label. It may be the head that is wrong: look.",
+            "Images of which a linear head that was fitted without them finds another class more probable "
+            "than the label. It may be the head that is wrong: look.",
             [_labelled(row, tile) for row in _rows(table[table["kind"].eq(LABEL)], shown)],
             columns=6,
         )

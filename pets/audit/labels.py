@@ -60,12 +60,14 @@ def opinions(
     """
     scaled, classes = _reduced(linear.scaled(features)), int(labels.max()) + 1
     fold = _folds(labels, groups, seed)
+    if fold.max() == 0:  # each class is one group: nothing is known of it without that
+        return Opinions(np.eye(classes)[labels], labels, np.zeros(len(labels), bool))
     logits = np.zeros((len(labels), classes), np.float32)
     known = np.zeros(len(labels), bool)
     with progress_bar(FOLDS + 1, "labels", "fits") as bar:
         penalty = _penalty(scaled, labels, fold, penalties)
         bar.update()
-        for each in range(FOLDS):
+        for each in np.unique(fold):
             train, left = fold != each, fold == each
             logits[left] = _logits(scaled, labels, train, left, classes, [penalty])[0]
             known[left] = np.isin(labels[left], labels[train])
@@ -78,6 +80,10 @@ def opinions(
 def _reduced(features: torch.Tensor) -> torch.Tensor:
     """Centred features on their first principal axes, float32 [n, at most AXES]."""
     centred = features - features.mean(0)
+    images, dimensions = centred.shape
+    if images < dimensions:
+        squares, axes = torch.linalg.eigh((centred @ centred.T).double())  # the smaller Gram matrix
+        return (axes * squares.clamp_min(0).sqrt())[:, -AXES:].float()
     _, axes = torch.linalg.eigh((centred.T @ centred).double())
     return centred @ axes[:, -AXES:].float()
 

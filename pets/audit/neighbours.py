@@ -15,7 +15,7 @@ def nearest(vectors: np.ndarray, neighbours: int) -> tuple[np.ndarray, np.ndarra
     ``vectors`` float32 [n, dimensions] of length one; k is ``neighbours``, or n - 1 where there are fewer.
     Over ``EXACT`` rows the search is approximate, in an inverted file (Jégou, Douze, Schmid: Product
     quantization for nearest neighbor search, 2011) of half-precision vectors: see bench/neighbours.py for
-    its recall. A row that the index does not find has the row -1.
+    its recall. Where the index finds fewer, the row is -1 and the cosine missing.
     """
     rows = len(vectors)
     wanted = min(neighbours, rows - 1)
@@ -29,6 +29,7 @@ def nearest(vectors: np.ndarray, neighbours: int) -> tuple[np.ndarray, np.ndarra
         itself[~itself.any(1), -1] = True  # of many equal vectors, others may fill a row's places
         cosines[block] = near[~itself].reshape(-1, wanted)
         found[block] = which[~itself].reshape(-1, wanted)
+    cosines[found < 0] = np.nan
     return cosines, found
 
 

@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 
 from pets.audit.decisions import KEEP
+from pets.audit.duplicates import groups
 from pets.audit.labels import Opinions
 from pets.audit.quality import KINDS
 from pets.galleries.figures import percent
@@ -40,17 +41,25 @@ def suspects(
         rows = images.assign(kind=name, score=scores.to_numpy(), detail=detail)
         tables.append(rows[rows["score"].notna()].sort_values("score", ascending=False, kind="stable"))
     table = pd.concat(tables, ignore_index=True)
-    of_image = decisions.set_index("image")["verdict"]
+    of_image = dict(zip(decisions["image"], decisions["verdict"], strict=True))
     verdict = table["image_id"].map(of_image)
-    of_other = table["other"].map(of_image) if len(of_image) else verdict
-    return table.assign(score=table["score"].astype(float), verdict=verdict.fillna(of_other))[COLUMNS]
+    # A pair is kept where both images are.
+    verdict = verdict.where(table["other"].isna() | (verdict == table["other"].map(of_image)))
+    return table.assign(score=table["score"].astype(float), verdict=verdict)[COLUMNS]
 
 
 def leaked(table: pd.DataFrame) -> set[str]:
-    """Test images that are duplicates of a training or validation image, but those that were kept."""
+    """Test images that are duplicates of a training or validation image, but pairs that were kept.
+
+    Duplicates of duplicates count, too.
+    """
     pairs = table[(table["kind"] == DUPLICATE) & (table["verdict"] != KEEP)]
-    test, other = pairs["split"].eq("test"), pairs["other_split"].eq("test")
-    return {*pairs.loc[test & ~other, "image_id"], *pairs.loc[other & ~test, "other"]}
+    other = pairs[["other", "other_split"]].set_axis(["image_id", "split"], axis=1)
+    ends = pd.concat([pairs[["image_id", "split"]], other])  # all first images, then all second ones
+    image, names = pd.factorize(ends["image_id"])
+    group = groups(len(names), image.reshape(2, -1).T)[image]
+    seen = np.isin(group, group[ends["split"] != "test"])
+    return {*ends.loc[(ends["split"] == "test").to_numpy() & seen, "image_id"]}
 
 
 def mislabelled(table: pd.DataFrame) -> set[str]:
@@ -76,7 +85,7 @@ def _pairs(images: pd.DataFrame, pairs: pd.DataFrame) -> pd.DataFrame:
         other_label=other["label"],
         detail=pairs["detail"].where(~same, "the same file"),
     )
-    return table.sort_values("kind", kind="stable")
+    return table.sort_values(["kind", "score"], ascending=[True, False], kind="stable")
 
 
 def _labels(images: pd.DataFrame, opinions: Opinions, classes: list[str]) -> pd.DataFrame:

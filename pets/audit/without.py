@@ -38,7 +38,8 @@ def without(
 
     ``probabilities`` [n, k] and ``labels`` [n] of all test images, ``left_out`` bool [n]. The difference is
     the value minus that of all images. Intervals are 95% bootstrap percentiles; both values are of the same
-    samples of images, so that the difference has a paired interval.
+    samples of images, so that the difference has a paired interval. Where no image is left, and in a sample
+    that has none, the values are missing.
     """
     kept = ~left_out
     generator = np.random.default_rng(seed)
@@ -48,7 +49,9 @@ def without(
         counts = generator.multinomial(len(labels), np.full(len(labels), 1 / len(labels)), size=size)
         sampled.append(_both(probabilities, labels, counts.astype(float), kept))
     once = _both(probabilities, labels, np.ones((1, len(labels))), kept)[:, 0, 0]
-    low, high = np.percentile(np.concatenate(sampled, axis=2), (2.5, 97.5), axis=2)
+    every = np.concatenate(sampled, axis=2)
+    every = every[..., ~np.isnan(every).any((0, 1))] if kept.any() else every
+    low, high = np.percentile(every, (2.5, 97.5), axis=2)
     columns: dict[str, np.ndarray] = {}
     for at, name in enumerate(("", "difference")):
         prefix = f"{name}_" if name else ""
@@ -62,6 +65,10 @@ def without(
 
 def _both(probabilities: np.ndarray, labels: np.ndarray, counts: np.ndarray, kept: np.ndarray) -> np.ndarray:
     """Each metric's value on the kept images, and its difference from all: [2 * metrics, 1, samples]."""
-    part = weighted(probabilities[kept], labels[kept], counts[:, kept])
     whole = weighted(probabilities, labels, counts)
+    part = {name: np.full(len(counts), np.nan) for name in HEADLINE}
+    drawn = counts[:, kept].sum(1) > 0
+    if drawn.any():
+        for name, values in weighted(probabilities[kept], labels[kept], counts[drawn][:, kept]).items():
+            part.setdefault(name, np.full(len(counts), np.nan))[drawn] = values
     return np.stack([row for name in HEADLINE for row in (part[name], part[name] - whole[name])])[:, None]

@@ -14,7 +14,7 @@ from pets.report.galleries import Figure, read_figures
 KINDS = {
     "duplicate": "two pictures that are one photograph, whatever was cropped, mirrored, resized or framed",
     "same scene": "two photographs of one scene, such as a series of one animal or litter",
-    "label": "a label that is probably wrong, as heads see it that were fitted without the image",
+    "label": "heads that were fitted without the image find another class more probable",
     "outlier": "furthest from the images nearest to it",
     "dark": "hardly any bright pixel",
     "bright": "hardly any dark pixel",
@@ -27,7 +27,7 @@ KINDS = {
 
 @dataclass(frozen=True)
 class Audit:
-    """One data set as one backbone sees it: ``suspects`` (audit.csv), ``without`` (without.csv), figures."""
+    """One data set as one backbone sees it: ``suspects`` (audit.csv, but what a person kept), ``without``."""
 
     suspects: pd.DataFrame
     without: pd.DataFrame
@@ -71,4 +71,5 @@ def _read(folder: Path) -> Audit:
             raise UserError(f"{folder}/{name}.csv is missing. Run `dvc repro`, which makes what is missing.")
     text = dict.fromkeys(("image_id", "label", "other", "other_label"), str)
     suspects = pd.read_csv(folder / "audit.csv", dtype=text, keep_default_na=False)
+    suspects = suspects[suspects["verdict"] != "keep"]
     return Audit(suspects, pd.read_csv(folder / "without.csv"), read_figures(folder))

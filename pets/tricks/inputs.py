@@ -23,9 +23,13 @@ def scaler(how: str, train: torch.Tensor) -> Callable[[torch.Tensor], torch.Tens
         return lambda x: (x - mean) / deviation
     if how == "whitened":
         centred = (train - mean).double()
-        variances, axes = torch.linalg.eigh(centred.T @ centred / len(train))
+        wide = train.shape[1] > len(train)  # then the other Gram matrix, with the same variances, is smaller
+        gram = centred @ centred.T if wide else centred.T @ centred
+        variances, axes = torch.linalg.eigh(gram / len(train))
         kept = variances > 1e-6 * variances[-1]
-        rotation = (axes[:, kept] / variances[kept].sqrt()).float()
+        scale = variances[kept].sqrt()
+        axes = centred.T @ axes[:, kept] / (len(train) ** 0.5 * scale) if wide else axes[:, kept]
+        rotation = (axes / scale).float()
         return lambda x: (x - mean) @ rotation
     if how == "unit":
         return unit

@@ -11,10 +11,10 @@ from pets.core.errors import UserError
 
 IMAGES = pd.DataFrame(
     {
-        "image_id": ["pug_1", "pug_2", "Bengal_1", "Bengal_2"],
-        "label": ["pug", "pug", "Bengal", "Bengal"],
-        "species": ["dog", "dog", "cat", "cat"],
-        "split": ["train", "test", "train", "test"],
+        "image_id": ["pug_1", "pug_2", "Bengal_1", "Bengal_2", "pug_3"],
+        "label": ["pug", "pug", "Bengal", "Bengal", "pug"],
+        "species": ["dog", "dog", "cat", "cat", "dog"],
+        "split": ["train", "test", "train", "test", "val"],
     }
 )
 
@@ -46,13 +46,14 @@ def test_only_the_images_named_change(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        ("pug_9,drop,,Ada,", "line 2: 'pug_9' is no image of pets that can be used"),
-        ("pug_1,relabel,Pug,Ada,", "line 2: 'Pug' is no label of pets; did you mean 'pug'?"),
-        ("pug_1,delete,,Ada,", "line 2: the verdict is 'delete'; it is one of keep, drop, relabel"),
-        ("pug_1,relabel,,Ada,", "line 2: a label belongs to the verdict relabel"),
-        ("pug_1,drop,pug,Ada,", "line 2: a label belongs to the verdict relabel"),
+        ("pug_9,drop,,Ada,", "pets.csv: 'pug_9' is no image of pets that can be used"),
+        ("pug_1,relabel,Pug,Ada,", "pets.csv: 'Pug' is no label of pets; did you mean 'pug'?"),
+        ("pug_1,delete,,Ada,", "the verdict is 'delete'; it is one of keep, drop, relabel"),
+        ("pug_1,relabel,,Ada,", "a label belongs to the verdict relabel"),
+        ("pug_1,drop,pug,Ada,", "a label belongs to the verdict relabel"),
+        ("pug_1,drop,,Ada,\npug_2,drop,,Ada,\npug_3,relabel,Bengal,Ada,", "leaves no image of 'pug'"),
         ("pug_1,drop,,Ada,\npug_1,keep,,Ada,", "decides more than once about 'pug_1'"),
-        ("pug_1,drop,,Ada,a,b", "line 2: 6 fields, not 5"),
+        ("pug_1,drop,,Ada,a,b", "6 fields, not 5"),
     ],
 )
 def test_what_it_cannot_mean_is_refused(folder: Path, line: str, message: str) -> None:
@@ -70,3 +71,9 @@ def test_another_header_or_no_text_is_refused(folder: Path) -> None:
     (folder / "pets.csv").write_bytes(b"image,verdict,label,who,why\n\xff\xfe,drop,,,\n")
     with pytest.raises(UserError, match="can't be read"):
         read_decisions("pets")
+
+
+def test_what_a_spreadsheet_writes_is_read(folder: Path) -> None:
+    text = 'image,verdict,label,who,why\r\npug_1,drop,,Ada,"two\nlines"\r\n\r\n'
+    (folder / "pets.csv").write_text(text, "utf-8-sig", newline="")
+    assert read_decisions("pets")["image"].tolist() == ["pug_1"]

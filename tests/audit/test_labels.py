@@ -49,6 +49,18 @@ def test_a_group_is_left_out_together() -> None:
         assert np.ptp(np.bincount(fold[given == label], minlength=labels.FOLDS)) <= 2
 
 
+def test_where_each_class_is_one_group_nothing_is_known() -> None:
+    features, given = clusters(3, 4)
+    found = opinions(features, given, given, [1e-2], seed=7)
+    assert (found.scores == -1).all()
+
+
+def test_with_fewer_images_than_dimensions_the_axes_are_the_same() -> None:
+    features = torch.from_numpy(np.random.default_rng(0).standard_normal((20, 50)).astype(np.float32))
+    wide, centred = labels._reduced(features), features - features.mean(0)
+    np.testing.assert_allclose(wide @ wide.T, centred @ centred.T, atol=1e-3)
+
+
 def test_a_class_of_one_image_is_not_suspected() -> None:
     features, given = clusters(3, 30)
     given[0] = 3

@@ -26,5 +26,9 @@ def test_values_are_those_of_the_images_left() -> None:
     top1 = table.loc["top1"]
     # Which images are left out is the same in both, so that the change varies less than either score.
     assert top1["difference_high"] - top1["difference_low"] < 0.8 * (top1["high"] - top1["low"])
+    none_left = without(probabilities, labels, np.ones(200, bool), 50, seed=1)
+    assert none_left[["value", "low", "high", "difference"]].isna().all(axis=None)
+    one_left = without(probabilities, labels, np.arange(200) > 0, 50, seed=1)
+    assert one_left.notna().all(axis=None)
     nothing = without(probabilities, labels, np.zeros(200, bool), 50, seed=1)
     np.testing.assert_allclose(nothing[["difference", "difference_low", "difference_high"]], 0, atol=1e-12)

@@ -185,6 +185,30 @@ def write_tricks(folder: Path) -> None:
         pd.DataFrame(rows).to_csv(folder / f"{file}.csv", index=False)
 
 
+def write_audit(folder: Path, image_ids: Sequence[str], labels: Sequence[str], heads: Sequence[str]) -> None:
+    """A leak, a doubted label and an outlier, of which a person kept the last."""
+    folder.mkdir(parents=True)
+    one, other, *_ = image_ids
+    rows = [
+        ("duplicate", 0.97, one, "test", labels[0], other, "train", labels[0], "mirrored", ""),
+        ("label", 0.8, one, "test", labels[0], "", "", labels[1], "85.0%", ""),
+        ("outlier", 0.6, other, "test", labels[0], "", "", "", "", "keep"),
+    ]
+    columns = ["kind", "score", "image_id", "split", "label", "other", "other_split", "other_label"]
+    table = pd.DataFrame(rows, columns=[*columns, "detail", "verdict"])
+    table.to_csv(folder / "audit.csv", index=False)
+    metrics = [
+        (metric, 23, 0.9, 0.8, 0.95, -0.01, -0.02, 0.0, without, left_out, head)
+        for head in heads
+        for without, left_out in (("none", 0), ("leaked images", 1), ("suspected labels", 1), ("both", 1))
+        for metric in ("top1", "mean_per_class", "nll")
+    ]
+    names = ["metric", "images", "value", "low", "high", "difference", "difference_low", "difference_high"]
+    pd.DataFrame(metrics, columns=[*names, "without", "left_out", "head"]).to_csv(
+        folder / "without.csv", index=False
+    )
+
+
 def write_attack(folder: Path, labels: list[str], image_ids: list[str]) -> None:
     """What the report reads of one attack: two pictures by PGD, one of them by FGSM, which fails."""
     (folder / "tiles").mkdir(parents=True)

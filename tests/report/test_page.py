@@ -28,6 +28,7 @@ from tests.report.generated import (
     probabilities,
     provenance,
     write_attack,
+    write_audit,
     write_curve,
     write_evaluation,
     write_transfer,
@@ -69,8 +70,27 @@ def make_run(root: Path, datasets: dict[str, dict[str, str]], **other: Any) -> N
                 write_curve(root / "curves" / dataset / backbone / f"{head}.csv", 0.6 + i / 10 - j / 20)
         for backbone in BACKBONES:
             write_tricks(root / "tricks" / dataset / backbone)
+            write_audit(root / "suspects" / dataset / backbone, ids, list(species), HEADS)
         for head in HEADS:
             write_transfer(root / "transfers" / dataset / head, BACKBONES)
+
+
+def test_what_was_found_of_the_data_is_counted_but_what_was_kept(workspace: Path) -> None:
+    report.main()
+    page = written(workspace)
+    section = page[page.index('<section id="audit">') :].partition("</section>")[0]
+    counts: dict[str, list[str]] = {kind: [] for kind in ("Duplicate", "Label", "Outlier", "Leaks")}
+    for row in section.split("<tr>"):
+        for kind, found in counts.items():
+            if row.startswith(f'<th scope="row">{kind} '):
+                found += re.findall(r'<td class="number">(\d+)</td>', row)
+    assert counts == {
+        "Duplicate": ["1", "1"],
+        "Label": ["1", "1"],
+        "Outlier": ["0", "0"],
+        "Leaks": ["1", "1"],
+    }
+    assert "−1.0<small>−2.0 to +0.0</small>" in section
 
 
 @pytest.fixture(scope="module")
@@ -264,6 +284,7 @@ def test_robust_accuracy_that_another_attack_beats_is_marked_as_masked(workspace
         "attacks/pets/resnet18/knn/tiles/001-02.jpg",
         "transfers/pets/linear/results/resnet18/transfer.csv",
         "tricks/pets/resnet18/effects.csv",
+        "suspects/pets/resnet18/audit.csv",
     ],
 )
 def test_a_missing_table_or_picture_is_named_with_what_to_do(workspace: Path, missing: str) -> None:
