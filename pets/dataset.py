@@ -15,6 +15,7 @@ unknown/<data set>/<backbone>/<head>
 tricks/<data set>/<backbone>
 exports/<data set>/<backbone>/<head>
 suspects/<data set>/<backbone>
+without_suspects/<data set>/<backbone>/<head>.csv
 """
 
 import hashlib
@@ -84,6 +85,14 @@ class Dataset:
     def export(self, backbone: str, head: str) -> Path:
         """The folder of a model as one file."""
         return Path("exports", self.name, backbone, head)
+
+    def suspects(self, backbone: str) -> Path:
+        """The folder of what is suspected of the data set's images, as a backbone sees them."""
+        return Path("suspects", self.name, backbone)
+
+    def without_suspects(self, backbone: str, head: str) -> Path:
+        """The table of a head's metrics without suspected images."""
+        return Path("without_suspects", self.name, backbone, f"{head}.csv")
 
     def origin(self) -> dict[str, Any]:
         """source, label_name, synthetic, from_imagenet and archives: what `download` noted."""

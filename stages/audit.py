@@ -1,6 +1,4 @@
-"""Look for what is wrong with a data set's images, and what that does to the metrics."""
-
-from pathlib import Path
+"""Look for what is wrong with a data set's images: duplicates, labels, outliers, bad pictures."""
 
 import numpy as np
 import pandas as pd
@@ -9,11 +7,11 @@ from torch.nn import functional
 
 from pets.audit import duplicates, gallery
 from pets.audit.decisions import read_decisions
+from pets.audit.kinds import DUPLICATE
 from pets.audit.labels import opinions
 from pets.audit.neighbours import nearest
 from pets.audit.pictures import look_at
-from pets.audit.suspects import leaked, mislabelled, suspects
-from pets.audit.without import without_each
+from pets.audit.suspects import suspects
 from pets.classifier.examples import classes_of
 from pets.core import params
 from pets.core.files import atomic
@@ -32,14 +30,12 @@ class Settings(Section):
 
     pairs: PositiveInt
     shown: PositiveInt
-    bootstrap: PositiveInt
     penalties: list[float] = Field(min_length=1)
 
 
 def main(dataset: str, backbone: str) -> None:
-    """Write suspects/<dataset>/<backbone>: audit.csv, without.csv, contact sheets."""
+    """Write suspects/<dataset>/<backbone>: audit.csv and contact sheets."""
     settings = params.read("audit", Settings)
-    heads = params.read("run.heads", list[str])
     seed = params.read("seed", int)
     data = Dataset(dataset)
     images = data.splits().merge(
@@ -54,31 +50,19 @@ def main(dataset: str, backbone: str) -> None:
     proposed = duplicates.proposed(cosines, others, settings.pairs)
     measures, keypoints = look_at(images, data.raw, set(proposed.ravel().tolist()))
     pairs = duplicates.with_the_same_bytes(images["sha256"], duplicates.confirmed(proposed, keypoints))
-    copies = pairs.loc[pairs["kind"] == "duplicate", ["one", "other"]].to_numpy()
+    copies = pairs.loc[pairs["kind"] == DUPLICATE, ["one", "other"]].to_numpy()
     together = duplicates.groups(len(images), copies)
     found = opinions(features, labels, together, settings.penalties, seed)
     table = suspects(
         images, pairs, found, classes, 1 - np.nanmean(cosines, axis=1), measures, read_decisions(dataset)
     )  # fmt: skip
 
-    with atomic(Path("suspects", dataset, backbone)) as folder:
-        folder.mkdir(parents=True)
+    with atomic(data.suspects(backbone)) as folder:
+        folder.mkdir()
         table.to_csv(folder / "audit.csv", index=False, lineterminator="\n", float_format="%.4f")
-        metrics = pd.concat([_metrics(data, backbone, head, table, settings, seed) for head in heads])
-        metrics.to_csv(folder / "without.csv", index=False, lineterminator="\n", float_format="%.6f")
         paths = images.set_index("image_id")["path"]
         figures.write(folder, gallery.figures(table, paths, data.raw, settings.shown))
     print(table["kind"].value_counts(sort=False).to_string())
-
-
-def _metrics(
-    data: Dataset, backbone: str, head: str, table: pd.DataFrame, settings: Settings, seed: int
-) -> pd.DataFrame:
-    predictions = pd.read_parquet(data.evaluation(backbone, head) / "predictions.parquet")
-    leaks, wrong = leaked(table), mislabelled(table)
-    sets = {"none": set(), "leaked images": leaks, "suspected labels": wrong, "both": leaks | wrong}
-    metrics = without_each(predictions, classes_of(data), sets, settings.bootstrap, seed)
-    return metrics.assign(head=head)
 
 
 if __name__ == "__main__":

@@ -34,7 +34,7 @@ def main() -> None:
     curves = read_curves(Path("curves"), combinations)
     tricks = read_tricks(Path("tricks"), list(itertools.product(run.datasets, run.backbones)))
     unknown = read_unknown(Path("unknown"), combinations)
-    audits = read_audits(Path("suspects"), combinations)
+    audits = read_audits(Path(), combinations)
     finetuned = read_finetuned(Path("backbones"), run.finetune, evaluations)
     galleries = read_galleries(Path(), evaluations)
     html, page_id = page.render(

@@ -45,7 +45,6 @@ SMALL_GALLERIES = (
     "tricks.epochs=2",
     "unknown.groups=2",
     "unknown.bootstrap=10",
-    "audit.bootstrap=20",
     "audit.shown=2",
 )
 

@@ -10,13 +10,17 @@ import numpy as np
 import pandas as pd
 
 from pets.audit.alignment import Alignment, Keypoints, align
+from pets.audit.kinds import DUPLICATE, SCENE
 from pets.core.progress import progress_bar
 
 NEAREST = 3  # neighbours of each picture that are proposed
 # Correlation from which two pictures are one photograph. On the Pets all planted crops, mirror
 # images, rescaled, recompressed, framed and grey copies had at least 0.93, and two photographs at most 0.79.
 COPY = 0.82
-SCENE, SCENE_MATCHES = 0.4, 10  # and what is called one scene: a series, most often of one animal or litter
+SCENE_LEAST, SCENE_MATCHES = (
+    0.4,
+    10,
+)  # and what is called one scene: a series, most often of one animal or litter
 
 
 def proposed(cosines: np.ndarray, others: np.ndarray, most: int) -> np.ndarray:
@@ -50,9 +54,9 @@ def confirmed(pairs: np.ndarray, keypoints: dict[int, Keypoints]) -> pd.DataFram
         for (one, other), found in zip(pairs, pool.map(compare, pairs), strict=True):
             bar.update()
             if found.correlation >= COPY:
-                rows.append((one, other, "duplicate", found.correlation, _detail(found)))
-            elif found.correlation >= SCENE and found.matches >= SCENE_MATCHES:
-                rows.append((one, other, "same scene", found.correlation, _detail(found)))
+                rows.append((one, other, DUPLICATE, found.correlation, _detail(found)))
+            elif found.correlation >= SCENE_LEAST and found.matches >= SCENE_MATCHES:
+                rows.append((one, other, SCENE, found.correlation, _detail(found)))
     table = pd.DataFrame(rows, columns=["one", "other", "kind", "score", "detail"])
     return table.sort_values(["score", "one", "other"], ascending=[False, True, True], ignore_index=True)
 
@@ -71,7 +75,7 @@ def with_the_same_bytes(sha256: pd.Series, pairs: pd.DataFrame) -> pd.DataFrame:
     checksums = sha256.to_numpy()
     rows = pd.Series(range(len(checksums)))
     after = rows.groupby(checksums).shift(-1).dropna().astype(int)
-    same = pd.DataFrame({"one": after.index, "other": after, "kind": "duplicate", "score": 1.0, "detail": ""})
+    same = pd.DataFrame({"one": after.index, "other": after, "kind": DUPLICATE, "score": 1.0, "detail": ""})
     others = pairs[checksums[pairs["one"].astype(int)] != checksums[pairs["other"].astype(int)]]
     return pd.concat([same, others], ignore_index=True) if len(same) else pairs
 

@@ -9,8 +9,8 @@ import pandas as pd
 from PIL import Image
 
 from pets.audit.decisions import KEEP
+from pets.audit.kinds import DUPLICATE, LABEL, OUTLIER, SCENE
 from pets.audit.quality import KINDS
-from pets.audit.suspects import DUPLICATE, LABEL, OUTLIER, SCENE
 from pets.galleries.figures import Figure, Tile, display_name
 from pets.images.decoding import decode
 

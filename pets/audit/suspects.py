@@ -3,8 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from pets.audit.decisions import KEEP
-from pets.audit.duplicates import groups
+from pets.audit.kinds import LABEL, OUTLIER
 from pets.audit.labels import Opinions
 from pets.audit.quality import KINDS
 from pets.galleries.figures import percent
@@ -13,8 +12,6 @@ OUTLIERS = 100  # listed, of all images
 COLUMNS = [
     "kind", "score", "image_id", "split", "label", "other", "other_split", "other_label", "detail", "verdict",
 ]  # fmt: skip
-WRONG = 0.5  # of a label's score, from which it counts as wrong for the metrics without such images
-DUPLICATE, SCENE, LABEL, OUTLIER = "duplicate", "same scene", "label", "outlier"
 
 
 def suspects(
@@ -46,26 +43,6 @@ def suspects(
     # A pair is kept where both images are.
     verdict = verdict.where(table["other"].isna() | (verdict == table["other"].map(of_image)))
     return table.assign(score=table["score"].astype(float), verdict=verdict)[COLUMNS]
-
-
-def leaked(table: pd.DataFrame) -> set[str]:
-    """Test images that are duplicates of a training or validation image, but pairs that were kept.
-
-    Duplicates of duplicates count, too.
-    """
-    pairs = table[(table["kind"] == DUPLICATE) & (table["verdict"] != KEEP)]
-    other = pairs[["other", "other_split"]].set_axis(["image_id", "split"], axis=1)
-    ends = pd.concat([pairs[["image_id", "split"]], other])  # all first images, then all second ones
-    image, names = pd.factorize(ends["image_id"])
-    group = groups(len(names), image.reshape(2, -1).T)[image]
-    seen = np.isin(group, group[ends["split"] != "test"])
-    return {*ends.loc[(ends["split"] == "test").to_numpy() & seen, "image_id"]}
-
-
-def mislabelled(table: pd.DataFrame) -> set[str]:
-    """Images whose label is probably wrong, the score at least ``WRONG``, but those that were kept."""
-    wrong = (table["kind"] == LABEL) & (table["score"] >= WRONG) & (table["verdict"] != KEEP)
-    return {*table.loc[wrong, "image_id"]}
 
 
 def _pairs(images: pd.DataFrame, pairs: pd.DataFrame) -> pd.DataFrame:

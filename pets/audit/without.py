@@ -5,9 +5,34 @@ from collections.abc import Collection, Mapping
 import numpy as np
 import pandas as pd
 
+from pets.audit.decisions import KEEP
+from pets.audit.duplicates import groups
+from pets.audit.kinds import DUPLICATE, LABEL
 from pets.metrics.bootstrap import CHUNK
 from pets.metrics.evaluation import HEADLINE
 from pets.metrics.metrics import weighted
+
+WRONG = 0.5  # of a label's score, from which it counts as wrong here
+
+
+def leaked(table: pd.DataFrame) -> set[str]:
+    """Test images that are duplicates of a training or validation image, but pairs that were kept.
+
+    Duplicates of duplicates count, too.
+    """
+    pairs = table[(table["kind"] == DUPLICATE) & (table["verdict"] != KEEP)]
+    other = pairs[["other", "other_split"]].set_axis(["image_id", "split"], axis=1)
+    ends = pd.concat([pairs[["image_id", "split"]], other])  # all first images, then all second ones
+    image, names = pd.factorize(ends["image_id"])
+    group = groups(len(names), image.reshape(2, -1).T)[image]
+    seen = np.isin(group, group[ends["split"] != "test"])
+    return {*ends.loc[(ends["split"] == "test").to_numpy() & seen, "image_id"]}
+
+
+def mislabelled(table: pd.DataFrame) -> set[str]:
+    """Images whose label is probably wrong, the score at least ``WRONG``, but those that were kept."""
+    wrong = (table["kind"] == LABEL) & (table["score"] >= WRONG) & (table["verdict"] != KEEP)
+    return {*table.loc[wrong, "image_id"]}
 
 
 def without_each(

@@ -1,4 +1,4 @@
-"""What is suspected of the data, as the page shows it: the outputs of the stage `audit`."""
+"""What is suspected of the data, as the page shows it: by the stages `audit` and `without_suspects`."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -27,7 +27,11 @@ KINDS = {
 
 @dataclass(frozen=True)
 class Audit:
-    """One data set as one backbone sees it: ``suspects`` (audit.csv, but what a person kept), ``without``."""
+    """One data set as one backbone sees it.
+
+    ``suspects``: audit.csv, but what a person kept; ``without``: a row for each head, set of images and
+    metric.
+    """
 
     suspects: pd.DataFrame
     without: pd.DataFrame
@@ -62,14 +66,23 @@ class Audit:
 
 def read_audits(root: Path, combinations: Sequence[tuple[str, str, str]]) -> dict[tuple[str, str], Audit]:
     """By data set and backbone. Raises UserError where one is missing."""
-    return {pair: _read(root.joinpath(*pair)) for pair in dict.fromkeys(each[:2] for each in combinations)}
+    heads: dict[tuple[str, str], list[str]] = {}
+    for dataset, backbone, head in combinations:
+        heads.setdefault((dataset, backbone), []).append(head)
+    return {pair: _read(root, pair, of_pair) for pair, of_pair in heads.items()}
 
 
-def _read(folder: Path) -> Audit:
-    for name in ("audit", "without"):
-        if not (folder / f"{name}.csv").exists():
-            raise UserError(f"{folder}/{name}.csv is missing. Run `dvc repro`, which makes what is missing.")
+def _read(root: Path, pair: tuple[str, str], heads: Sequence[str]) -> Audit:
     text = dict.fromkeys(("image_id", "label", "other", "other_label"), str)
-    suspects = pd.read_csv(folder / "audit.csv", dtype=text, keep_default_na=False)
-    suspects = suspects[suspects["verdict"] != "keep"]
-    return Audit(suspects, pd.read_csv(folder / "without.csv"), read_figures(folder))
+    folder = root.joinpath("suspects", *pair)
+    suspects = _table(folder / "audit.csv", dtype=text, keep_default_na=False)
+    without = {head: _table(root.joinpath("without_suspects", *pair, f"{head}.csv")) for head in heads}
+    every = pd.concat([table.assign(head=head) for head, table in without.items()])
+    return Audit(suspects[suspects["verdict"] != "keep"], every, read_figures(folder))
+
+
+def _table(file: Path, **options: Any) -> pd.DataFrame:
+    if not file.exists():
+        raise UserError(f"{file} is missing. Run `dvc repro`, which makes what is missing.")
+    table: pd.DataFrame = pd.read_csv(file, **options)
+    return table

@@ -6,7 +6,8 @@ import pandas as pd
 from pets.audit.decisions import COLUMNS as DECISION
 from pets.audit.duplicates import with_the_same_bytes
 from pets.audit.labels import Opinions
-from pets.audit.suspects import leaked, mislabelled, suspects
+from pets.audit.suspects import suspects
+from pets.audit.without import leaked, mislabelled
 
 IMAGES = pd.DataFrame(
     {

@@ -34,6 +34,7 @@ from tests.report.generated import (
     write_transfer,
     write_tricks,
     write_unknown,
+    write_without,
 )
 
 BACKBONES = ("resnet18", "efficientnet_lite0")
@@ -67,10 +68,11 @@ def make_run(root: Path, datasets: dict[str, dict[str, str]], **other: Any) -> N
                 )
                 write_attack(root / "attacks" / dataset / backbone / head, list(species), ids)
                 write_unknown(root / "unknown" / dataset / backbone / head, list(species))
+                write_without(root / "without_suspects" / dataset / backbone / f"{head}.csv")
                 write_curve(root / "curves" / dataset / backbone / f"{head}.csv", 0.6 + i / 10 - j / 20)
         for backbone in BACKBONES:
             write_tricks(root / "tricks" / dataset / backbone)
-            write_audit(root / "suspects" / dataset / backbone, ids, list(species), HEADS)
+            write_audit(root / "suspects" / dataset / backbone, ids, list(species))
         for head in HEADS:
             write_transfer(root / "transfers" / dataset / head, BACKBONES)
 

@@ -23,6 +23,7 @@ OF_A_HEAD = (
     "ideal_breeds",
     "transfer",
     "gradcam",
+    "without_suspects",
 )
 
 
