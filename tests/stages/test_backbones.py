@@ -33,6 +33,7 @@ from pets.embeddings.features import features_of
 from pets.prediction.predict import predict
 from stages import (
     attack,
+    audit,
     code,
     curve,
     embed,
@@ -45,7 +46,9 @@ from stages import (
     report,
     train,
     transfer,
+    tricks,
     unknown,
+    without_suspects,
 )
 from stages import backbone as record_code
 from tests.conftest import FEW_ATTACKS, ROOT, SMALL_GALLERIES
@@ -128,6 +131,9 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
             ideal_breeds.main(DATA.name, backbone, HEAD)
             features.main(DATA.name, backbone)
             gradcam.main(DATA.name, backbone, HEAD)
+            audit.main(DATA.name, backbone)
+            without_suspects.main(DATA.name, backbone, HEAD)
+            tricks.main(DATA.name, backbone)
         for backbone in (JOINED, VIT):
             ideal_readings.main(backbone)
             transfer.main(DATA.name, backbone, HEAD)
