@@ -1,11 +1,11 @@
-"""The nearest rows of a million vectors, approximately, beside all products; how many are found."""
+"""The nearest rows of many vectors, approximately, beside all products; how many are found."""
 
 import numpy as np
 
 from bench.table import row, seconds
 from pets.audit import neighbours
 
-ROWS, DIMENSIONS, NEAREST = 1_000_000, 256, 3
+ROWS, DIMENSIONS, NEAREST = 200_000, 256, 3
 SAMPLE = 500  # rows whose neighbours among all are computed exactly
 
 

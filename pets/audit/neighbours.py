@@ -4,7 +4,7 @@ import faiss
 import numpy as np
 
 EXACT = 50_000  # rows up to which every pair is compared; beyond, those of the nearest cells
-PROBES = 32  # cells that are searched for each vector
+PROBES = 8  # cells that are searched for each vector
 BLOCK = 8192  # rows at a time: what is in memory beside the vectors and the index
 TRAINING = 64  # rows for each cell's k-means
 
