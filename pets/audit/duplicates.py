@@ -17,10 +17,8 @@ NEAREST = 3  # neighbours of each picture that are proposed
 # Correlation from which two pictures are one photograph. On the Pets all planted crops, mirror
 # images, rescaled, recompressed, framed and grey copies had at least 0.93, and two photographs at most 0.79.
 COPY = 0.82
-SCENE_LEAST, SCENE_MATCHES = (
-    0.4,
-    10,
-)  # and what is called one scene: a series, most often of one animal or litter
+# And what is called one scene: a series, most often of one animal or litter.
+SCENE_LEAST, SCENE_MATCHES = 0.4, 10
 
 
 def proposed(cosines: np.ndarray, others: np.ndarray, most: int) -> np.ndarray:

@@ -63,8 +63,8 @@ def without(
 
     ``probabilities`` [n, k] and ``labels`` [n] of all test images, ``left_out`` bool [n]. The difference is
     the value minus that of all images. Intervals are 95% bootstrap percentiles; both values are of the same
-    samples of images, so that the difference has a paired interval. Where no image is left, and in a sample
-    that has none, the values are missing.
+    samples of images, so that the difference has a paired interval. Where no image is left, the values are
+    missing; a sample with none of those that are left counts for no interval.
     """
     kept = ~left_out
     generator = np.random.default_rng(seed)
