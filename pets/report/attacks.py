@@ -9,8 +9,8 @@ from typing import Any
 import pandas as pd
 
 from pets.attacks.masking import Masked, by_reference, by_transfer
-from pets.core.errors import UserError
 from pets.core.files import read_json
+from pets.report.outputs import existing
 
 
 @dataclass(frozen=True)
@@ -110,12 +110,12 @@ def read_transfers(
 
 
 def _read(folder: Path, transfer: pd.DataFrame, backbone: str) -> Attack:
-    figures = {each["name"]: each for each in read_json(_existing(folder / "tiles" / "figures.json"))}
+    figures = {each["name"]: each for each in read_json(existing(folder / "tiles" / "figures.json"))}
     texts = ["name", "image_id", "label", "truth", "target"]
     examples = _table(folder / "examples.csv", texts) if figures else pd.DataFrame()
     curve = _table(folder / "robustness.csv", ["attack"])
     return Attack(
-        read_json(_existing(folder / "summary.json")),
+        read_json(existing(folder / "summary.json")),
         _table(folder / "attacks.csv", ["attack"]),
         curve,
         [_example(facts, figures[facts["name"]], folder / "tiles") for facts in examples.to_dict("records")],
@@ -124,17 +124,11 @@ def _read(folder: Path, transfer: pd.DataFrame, backbone: str) -> Attack:
 
 
 def _example(facts: dict[Any, Any], figure: dict[str, Any], tiles: Path) -> Example:
-    files = [_existing(tiles / tile["file"]) for tile in figure["tiles"]]
+    files = [existing(tiles / tile["file"]) for tile in figure["tiles"]]
     pictures = [base64.b64encode(file.read_bytes()).decode("ascii") for file in files]
     return Example(facts, figure["caption"], pictures)
 
 
 def _table(file: Path, texts: list[str]) -> pd.DataFrame:
     """A CSV file; the columns ``texts`` stay text, so that a class named "NA" or "1.0" keeps its name."""
-    return pd.read_csv(_existing(file), dtype=dict.fromkeys(texts, str), keep_default_na=False, na_values={})
-
-
-def _existing(file: Path) -> Path:
-    if not file.exists():
-        raise UserError(f"{file} is missing. Run `dvc repro`, which makes what is missing.")
-    return file
+    return pd.read_csv(existing(file), dtype=dict.fromkeys(texts, str), keep_default_na=False, na_values={})

@@ -7,8 +7,8 @@ from typing import Any
 
 import pandas as pd
 
-from pets.core.errors import UserError
 from pets.report.galleries import Figure, read_figures
+from pets.report.outputs import existing
 
 # What each kind of audit.csv is, in the order of the page.
 KINDS = {
@@ -75,14 +75,7 @@ def read_audits(root: Path, combinations: Sequence[tuple[str, str, str]]) -> dic
 def _read(root: Path, pair: tuple[str, str], heads: Sequence[str]) -> Audit:
     text = dict.fromkeys(("image_id", "label", "other", "other_label"), str)
     folder = root.joinpath("suspects", *pair)
-    suspects = _table(folder / "audit.csv", dtype=text, keep_default_na=False)
-    without = {head: _table(root.joinpath("without_suspects", *pair, f"{head}.csv")) for head in heads}
-    every = pd.concat([table.assign(head=head) for head, table in without.items()])
+    suspects = pd.read_csv(existing(folder / "audit.csv"), dtype=text, keep_default_na=False)
+    files = {head: root.joinpath("without_suspects", *pair, f"{head}.csv") for head in heads}
+    every = pd.concat([pd.read_csv(existing(file)).assign(head=head) for head, file in files.items()])
     return Audit(suspects[suspects["verdict"] != "keep"], every, read_figures(folder))
-
-
-def _table(file: Path, **options: Any) -> pd.DataFrame:
-    if not file.exists():
-        raise UserError(f"{file} is missing. Run `dvc repro`, which makes what is missing.")
-    table: pd.DataFrame = pd.read_csv(file, **options)
-    return table

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from pets.core.errors import UserError
+from pets.report.outputs import existing
 
 WITHOUT_TRAINING = ("prototype", "knn")  # heads that only compare an image with the training images
 
@@ -45,7 +45,5 @@ def read_curves(root: Path, combinations: Sequence[tuple[str, str, str]]) -> dic
 
 
 def _read(file: Path) -> pd.DataFrame:
-    if not file.exists():
-        raise UserError(f"{file} is missing. Run `dvc repro`, which makes what is missing.")
-    top1 = pd.read_csv(file).groupby("images_per_class")["top1"]
+    top1 = pd.read_csv(existing(file)).groupby("images_per_class")["top1"]
     return top1.agg(top1="mean", lowest="min", highest="max").reset_index()

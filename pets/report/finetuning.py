@@ -7,10 +7,10 @@ from typing import Any
 
 import pandas as pd
 
-from pets.core.errors import UserError
 from pets.core.files import read_json
 from pets.core.names import FINETUNED
 from pets.report.evaluation import Evaluation, chosen_on_validation
+from pets.report.outputs import existing
 from pets.report.verdicts import Verdict, correct_on_both, verdicts
 
 MOST = 6  # classes shown that gained, and as many that lost
@@ -60,14 +60,12 @@ def read_finetuned(
     for dataset in dict.fromkeys(each.dataset for each in evaluations):
         for backbone in backbones:
             folder = root / f"{backbone}{FINETUNED}" / dataset
-            if not (folder / "record.json").exists() or not (folder / "history.csv").exists():
-                raise UserError(f"{folder} is missing. Run `dvc repro`, which makes what is missing.")
             pairs = [
                 (by_key[f"{dataset}/{backbone}{FINETUNED}/{each.head}"], each)
                 for each in evaluations
                 if (each.dataset, each.backbone) == (dataset, backbone)
             ]
-            history = pd.read_csv(folder / "history.csv")
-            record = read_json(folder / "record.json")
+            history = pd.read_csv(existing(folder / "history.csv"))
+            record = read_json(existing(folder / "record.json"))
             found.setdefault(dataset, []).append(Finetuning(backbone, record, history, pairs))
     return found

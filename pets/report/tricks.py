@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from pets.core.errors import UserError
+from pets.report.outputs import existing
 from pets.tricks.catalogue import BY_NAME, TRICKS, title_of
 
 NETWORKS = {"linear": "the linear layer", "mlp": "the MLP"}
@@ -199,12 +199,7 @@ def read_tricks(root: Path, pairs: Sequence[tuple[str, str]]) -> dict[str, list[
     """The tricks of each data set, a `Tricks` a backbone. Raises UserError where a table is missing."""
     found: dict[str, list[Tricks]] = {}
     for dataset, backbone in pairs:
-        tables = [_read(root / dataset / backbone / f"{name}.csv") for name in ("effects", "runs", "curves")]
+        folder = root / dataset / backbone
+        tables = [pd.read_csv(existing(folder / f"{name}.csv")) for name in ("effects", "runs", "curves")]
         found.setdefault(dataset, []).append(Tricks(backbone, *tables))
     return found
-
-
-def _read(file: Path) -> pd.DataFrame:
-    if not file.exists():
-        raise UserError(f"{file} is missing. Run `dvc repro`, which makes what is missing.")
-    return pd.read_csv(file)

@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from pets.core.errors import UserError
+from pets.report.outputs import existing
 
 
 @dataclass(frozen=True)
@@ -36,8 +36,8 @@ def read_unknown(root: Path, combinations: Sequence[tuple[str, str, str]]) -> di
 
 
 def _read(folder: Path) -> OpenSet:
-    for name in ("auroc", "classes", "histogram"):
-        if not (folder / f"{name}.csv").exists():
-            raise UserError(f"{folder}/{name}.csv is missing. Run `dvc repro`, which makes what is missing.")
-    classes = pd.read_csv(folder / "classes.csv", dtype={"label": str}, keep_default_na=False)
-    return OpenSet(pd.read_csv(folder / "auroc.csv"), classes, pd.read_csv(folder / "histogram.csv"))
+    auroc, classes, histogram = (
+        existing(folder / f"{name}.csv") for name in ("auroc", "classes", "histogram")
+    )
+    of_classes = pd.read_csv(classes, dtype={"label": str}, keep_default_na=False)
+    return OpenSet(pd.read_csv(auroc), of_classes, pd.read_csv(histogram))
