@@ -68,7 +68,7 @@ def _pairs(images: pd.DataFrame, pairs: pd.DataFrame) -> pd.DataFrame:
 def _labels(images: pd.DataFrame, opinions: Opinions, classes: list[str]) -> pd.DataFrame:
     """``other_label`` is the label that the image more probably has."""
     rows = np.argsort(-opinions.scores, kind="stable")
-    rows = rows[opinions.scores[rows] > 0]
+    rows = rows[opinions.scores[rows] > 0.5]
     probability = opinions.probabilities[rows, opinions.other[rows]]
     return images.iloc[rows].assign(
         kind=LABEL,

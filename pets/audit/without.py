@@ -12,7 +12,7 @@ from pets.metrics.bootstrap import CHUNK
 from pets.metrics.evaluation import HEADLINE
 from pets.metrics.metrics import weighted
 
-WRONG = 0.5  # of a label's score, from which it counts as wrong here
+WRONG = 0.9  # of a label's score, odds of nine to one, from which it counts as wrong here
 
 
 def leaked(table: pd.DataFrame) -> set[str]:

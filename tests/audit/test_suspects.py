@@ -57,11 +57,11 @@ def test_a_pair_is_kept_where_both_images_are() -> None:
     assert leaked(table(("a", "keep"), ("b", "keep"))) == {"f"}
 
 
-def test_a_label_counts_as_wrong_from_half_on() -> None:
-    assert mislabelled(table()) == set()  # of d another class is ahead by 0.2
+def test_a_label_counts_as_wrong_from_odds_of_nine_to_one() -> None:
+    assert mislabelled(table()) == set()  # of d, odds of three to two
     sure = table()
-    sure.loc[sure["kind"] == "label", "score"] = 0.5
+    sure.loc[sure["kind"] == "label", "score"] = 0.9
     assert mislabelled(sure) == {"d"}
     kept = table(("d", "keep"))
-    kept.loc[kept["kind"] == "label", "score"] = 0.5
+    kept.loc[kept["kind"] == "label", "score"] = 0.9
     assert mislabelled(kept) == set()

@@ -54,7 +54,7 @@ def test_its_pictures_are_labelled_unique_and_there(name: str, tmp_path: Path) -
         assert picture.split in ("train", "val", "test", None)
         assert picture.species in ("cat", "dog", None)
     assert len({picture.split is None for picture in found}) == 1
-    assert with_unlabelled(raw, found) == sorted(found, key=lambda each: each.image_id)
+    assert list(with_unlabelled(raw, found)) == sorted(found, key=lambda each: each.image_id)
     if name != "sample":
         update(tmp_path / "catalog.parquet", raw, found)
 

@@ -1,13 +1,15 @@
 """The lists of the Oxford-IIIT Pets, which the synthetic sample has too: a line for each picture."""
 
 import re
-from collections.abc import Callable, Iterator
+import sys
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from pets.core.errors import UserError
 from pets.sources import Picture
 
+IMAGE = re.compile(r"[^/\\\ufffd]+_\d+")
 SPECIES = {"1": "cat", "2": "dog"}
 LISTS = {"trainval.txt": "train", "test.txt": "test"}
 ALL = "list.txt"  # every image of both lists; checked where it exists
@@ -51,8 +53,8 @@ def pictures(raw: Path) -> Iterator[Picture]:
     The breed is the image's name up to its number; the species is given by the list. Raises UserError where a
     list is missing or malformed, names an image that is missing, or contradicts itself or another list.
     """
-    split = _once([line for name in LISTS for line in _lines(raw / "annotations" / name)])
-    every = _once(list(_lines(raw / "annotations" / ALL))) if (raw / "annotations" / ALL).exists() else split
+    split = _once(line for name in LISTS for line in _lines(raw / "annotations" / name))
+    every = _once(_lines(raw / "annotations" / ALL)) if (raw / "annotations" / ALL).exists() else split
     for image in sorted(split.keys() ^ every.keys()):
         line, lists = (split[image], ALL) if image in split else (every[image], " nor ".join(LISTS))
         raise UserError(f"{line.where}: {image} is here, but not in {lists}; add or remove it.")
@@ -70,17 +72,21 @@ def pictures(raw: Path) -> Iterator[Picture]:
 def _lines(file: Path) -> Iterator[_Line]:
     if not file.exists():
         raise UserError(f"{file} is missing; is this the Pets' archive of annotations?")
-    for number, text in enumerate(file.read_bytes().decode("utf-8", "replace").splitlines(), start=1):
-        if not text.strip() or text.startswith("#"):
-            continue
-        fields = text.split()
-        if len(fields) != 4 or fields[2] not in SPECIES or not re.fullmatch(r"[^/\\\ufffd]+_\d+", fields[0]):
-            expected = "'Image_number CLASS-ID SPECIES BREED-ID'"
-            raise UserError(f"{file}, line {number}: expected {expected}, not {text!r}.")
-        yield _Line(file, number, *fields)
+    with file.open(encoding="utf-8", errors="replace") as texts:
+        for number, text in enumerate(texts, start=1):
+            if not text.strip() or text.startswith("#"):
+                continue
+            fields = text.split()
+            if len(fields) != 4 or fields[2] not in SPECIES or not IMAGE.fullmatch(fields[0]):
+                expected = "'Image_number CLASS-ID SPECIES BREED-ID'"
+                raise UserError(f"{file}, line {number}: expected {expected}, not {text.rstrip()!r}.")
+            image, *ids = fields
+            yield _Line(
+                file, number, image, *map(sys.intern, ids)
+            )  # the few different ids are in memory once
 
 
-def _once(lines: list[_Line]) -> dict[str, _Line]:
+def _once(lines: Iterable[_Line]) -> dict[str, _Line]:
     """The lines by image; each image has one."""
     by_image: dict[str, _Line] = {}
     for line in lines:
