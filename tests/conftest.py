@@ -16,6 +16,8 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
 
+from tests import preloaded
+
 ROOT = Path(__file__).parent.parent
 SHARED = ROOT.parent / "shared" / "data"
 PROJECT = (
@@ -46,6 +48,7 @@ SMALL_GALLERIES = (
     "unknown.groups=2",
     "unknown.bootstrap=10",
     "audit.shown=2",
+    "audit.pairs=300",
 )
 
 # What a pipeline test attacks: enough to run every line, little enough to take seconds.
@@ -68,9 +71,15 @@ class Workspace:
 
     path: Path
 
-    def run(self, *command: str, fails: bool = False) -> str:
-        """Run a command there; return what it printed. ``python`` and ``dvc`` are this environment's."""
-        environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+    def run(self, *command: str, fails: bool = False, fork: bool = True) -> str:
+        """Run a command there; return what it printed. ``python`` and ``dvc`` are this environment's.
+
+        The stages that ``dvc`` starts are forked from one process, unless ``fork`` is false.
+        """
+        places = [str(Path(sys.executable).parent), os.environ["PATH"]]
+        if command[0] == "dvc" and fork:
+            places.insert(0, str(preloaded.folder()))
+        environment = {**os.environ, "PATH": os.pathsep.join(places)}
         done = subprocess.run(
             command,
             cwd=self.path,
@@ -181,7 +190,7 @@ def finished(
             f"run.heads=[{', '.join(HEADS)}]",
             "datasets.sample.per_breed=6",
             "datasets.sample.size=96",
-            "embed.views=1",  # the photographs of tests/real are embedded and attacked in two
+            "embed.views=1",  # test_your_own_pictures.py embeds and attacks pictures in two
             "evaluate.bootstrap=100",
         )
         workspace.run("dvc", "repro")

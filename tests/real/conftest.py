@@ -16,7 +16,7 @@ def reported(
 ) -> Callable[[str], Workspace]:
     """A workspace where a data set was run from archives to report; don't change it, copy it.
 
-    The larger one goes only as far as the evaluation, in one view.
+    In one view, which takes half the time of two; the larger one goes only as far as the evaluation.
     """
 
     def run(name: str) -> Workspace:
@@ -26,6 +26,7 @@ def reported(
             "run.backbones=[efficientnet_lite0]",
             "run.heads=[linear]",
             "embed.engine=auto",
+            "embed.views=1",
             "attack.curve.images=1",
             "curve.images=[1, 5]",
             "curve.draws=1",
@@ -34,7 +35,6 @@ def reported(
             *(f"datasets.oxford-iiit-pet.{each}.md5={md5(file)}" for each, file in archives.items()),
         )
         if name == "oxford-iiit-pet-128px":
-            workspace.set_params("embed.views=1")
             workspace.run("dvc", "repro", "evaluate")
         else:
             workspace.run("dvc", "repro")

@@ -110,7 +110,7 @@ class TestSample:
         again = new_workspace()
         (again.path / "params.yaml").write_text((finished.path / "params.yaml").read_text())
         again.set_params("run.heads=[prototype]")
-        again.run("dvc", "repro", "evaluate")
+        again.run("dvc", "repro", "evaluate", fork=False)  # as a user's, each with a hash seed of its own
         first, second = ((each.path / "dvc.lock").read_text() for each in (finished, again))
         for stage in second.split("\n  ")[1:]:
             assert stage.strip() in first

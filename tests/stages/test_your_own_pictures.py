@@ -97,7 +97,6 @@ def test_a_folder_that_no_one_prepared(
     workspace.set_params(
         f"run.backbones=[{BACKBONE}]",
         "run.heads=[prototype]",
-        "embed.views=1",
         "evaluate.bootstrap=50",
         "ideal_breeds.breeds=[red, 🐕]",
     )
