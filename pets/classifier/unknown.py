@@ -23,6 +23,7 @@ from pets.metrics.auroc import auroc
 PASS = 0.95  # the share of known pictures that are to be called known
 NEIGHBOUR = 10  # whose distance is the score
 MEMORY = 20_000  # training vectors at most, for the neighbours and for the comparison of the scores
+ASKED = 20_000  # validation images at most, of which the share that passes is known to 0.3 points
 FOLDS = 3  # groups of classes that are left out in turn
 CHUNK = 4096  # images compared with the memory at a time
 
@@ -101,7 +102,10 @@ def fit_unknown(
     95% of all validation images pass. Both are for the head fitted on training and validation images.
     """
     temperature = on_train.calibration.temperature
-    some = sample(train, MEMORY, seed)
+    memory = memory_of(train + validation, seed)
+    # The memory has the validation images too, unless it is a small sample: each one's nearest is itself.
+    itself = int(len(train) + len(validation) <= MEMORY)
+    some, validation = sample(train, MEMORY, seed), sample(validation, ASKED, seed)
     found: dict[str, list[float]] = {name: [] for name in SCORES}
     groups = np.array_split(np.random.default_rng(seed).permutation(len(on_train.classes)), FOLDS)
     for left_out in filter(len, groups):
@@ -116,11 +120,8 @@ def fit_unknown(
     means = {name: float(np.mean(values)) if values else 0.5 for name, values in found.items()}
     chosen = max(means, key=lambda name: means[name])
 
-    memory = memory_of(train + validation, seed)
     unknown = Unknown(chosen, 0, memory)
     if chosen == "neighbours":
-        # The memory has the validation images too, unless it is a small sample: each one's nearest is itself.
-        itself = int(len(train) + len(validation) <= MEMORY)
         on_validation = _distance(validation.features, memory, NEIGHBOUR + itself).double()
     else:
         on_validation = unknown.scores(on_train, validation.features)

@@ -13,7 +13,7 @@ from sklearn.neighbors import NearestNeighbors
 from pets import heads
 from pets.classifier.open_set import LEFT_OUT, measure
 from pets.classifier.training import Trained, train
-from pets.classifier.unknown import NEIGHBOUR, SCORES, load_unknown, memory_of
+from pets.classifier.unknown import ASKED, NEIGHBOUR, SCORES, load_unknown, memory_of
 from pets.core import names
 from pets.core.files import read_json
 from pets.heads import Examples
@@ -53,10 +53,12 @@ def fitted(head: str) -> Trained:
     return train(head, clusters(30, 0), clusters(40, 1), labels, wanted, seed=3)
 
 
-@pytest.mark.parametrize("head", names.heads())
+@pytest.mark.parametrize(("head", "asked"), [*((head, ASKED) for head in names.heads()), ("linear", 120)])
 def test_what_has_another_direction_is_unknown_and_19_of_20_known_pictures_pass(
-    head: str, tmp_path: Path
+    head: str, asked: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """Also where some of the validation images are asked, half of them here."""
+    monkeypatch.setattr("pets.classifier.unknown.ASKED", asked)
     trained = fitted(head)
     trained.head.save(tmp_path, unknown=trained.unknown.save(tmp_path))
     unknown = load_unknown(tmp_path)
