@@ -158,3 +158,11 @@ if (run?.timings.length) {
   note.textContent = "How long each stage took when it last ran on that machine; stages whose results were up to date did not run again.";
   document.getElementById("times").replaceChildren(note, table);
 }
+
+// Boxes that scroll sideways fade out at the right while there is more.
+for (const box of document.querySelectorAll(".scroll")) {
+  const mark = () => box.classList.toggle("more", box.scrollWidth - box.clientWidth - box.scrollLeft > 1);
+  const resized = new ResizeObserver(mark);
+  for (const each of [box, ...box.children]) resized.observe(each);
+  box.addEventListener("scroll", mark, { passive: true });
+}

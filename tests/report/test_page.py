@@ -841,6 +841,46 @@ def test_a_phone_scrolls_down_only(browser: Browser, site: Path) -> None:
     tab.close()
 
 
+@BOTH_SCHEMES
+def test_nothing_shows_through_the_contents(page: Page) -> None:
+    page.emulate_media(reduced_motion="reduce")
+    page.set_viewport_size({"width": 1000, "height": 700})
+    bar = page.locator(".guide").bounding_box()
+    assert bar is not None
+    page.add_style_tag(content=".here { visibility: hidden }")  # its text is another in each part
+    seen = set()
+    for figure in page.locator("figure:visible").all()[:8]:
+        figure.evaluate("each => scrollTo(0, scrollY + each.getBoundingClientRect().top + 20)")
+        page.wait_for_timeout(100)
+        seen.add(page.screenshot(clip={"x": 0, "y": 0, "width": bar["width"], "height": bar["height"]}))
+    assert len(seen) == 1
+
+
+def test_a_box_that_scrolls_sideways_fades_out_while_there_is_more(page: Page) -> None:
+    page.emulate_media(reduced_motion="reduce")
+    boxes = page.locator(".scroll")
+    assert boxes.count() > 10
+    faded = "all => all.filter(each => getComputedStyle(each).maskImage !== 'none').length"
+    wide = """all => all.filter(
+      each => each.scrollWidth - each.clientWidth > 1 && each.checkVisibility()
+    ).length"""
+    found = []
+    for width in (390, 1280):
+        page.set_viewport_size({"width": width, "height": 844})
+        page.wait_for_timeout(200)
+        found.append(boxes.evaluate_all(wide))
+        assert boxes.evaluate_all(faded) == found[-1]
+    assert found[0] > found[1]
+    page.set_viewport_size({"width": 390, "height": 844})
+    table = page.locator(".scroll:has(.headline)").first
+    fades = """wanted => wanted === (
+      getComputedStyle(document.querySelector(".scroll:has(.headline)")).maskImage !== "none"
+    )"""
+    page.wait_for_function(fades, arg=True)
+    table.evaluate("each => each.scrollTo({ left: each.scrollWidth, behavior: 'instant' })")
+    page.wait_for_function(fades, arg=False)
+
+
 def test_without_scripts_every_evaluation_is_there(browser: Browser, site: Path) -> None:
     context = browser.new_context(java_script_enabled=False)
     tab = context.new_page()
