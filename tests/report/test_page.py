@@ -18,6 +18,7 @@ from playwright.sync_api import Browser, Page
 from statsmodels.stats.contingency_tables import mcnemar
 from statsmodels.stats.multitest import multipletests
 
+from pets.classifier.unknown import SCORES
 from pets.core.errors import UserError
 from pets.galleries import figures
 from pets.galleries.figures import Figure, Tile
@@ -370,6 +371,13 @@ def test_a_data_set_without_species_and_without_mistakes(
     assert "1.0 classified correctly: " in page
     assert "the right class was predicted for every test image" in page
     assert "Species" not in page
+
+
+def test_what_a_newcomer_cannot_know_is_among_the_words() -> None:
+    words = (ROOT / "pets/report/words.html.j2").read_text().lower()
+    attacks = ("PGD", "APGD", "FGSM", "DeepFool", "FMN", "total variation")
+    for word in (*attacks, *SCORES, "prior correction", "temperature", "logit", "NLL"):
+        assert word.lower().replace("_", " ") in words, word
 
 
 def test_the_stage_starts_without_torch() -> None:
