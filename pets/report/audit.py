@@ -1,5 +1,6 @@
 """What is suspected of the data, as the page shows it: by the stages `audit` and `without_suspects`."""
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -7,6 +8,8 @@ from typing import Any
 
 import pandas as pd
 
+from pets.audit.decisions import DROP, KEEP, RELABEL, read_decisions
+from pets.galleries.figures import display_name
 from pets.report.galleries import Figure, read_figures
 from pets.report.outputs import existing
 
@@ -23,6 +26,8 @@ KINDS = {
     "tiny": "a short side of under 64 pixels",
     "framed": "a plain frame around the picture",
 }
+
+SAID = {DROP: "dropped", RELABEL: "relabelled", KEEP: "kept"}
 
 
 @dataclass(frozen=True)
@@ -62,6 +67,30 @@ class Audit:
             )
             for head, of_head in self.without.groupby("head", sort=False)
         ]
+
+
+@dataclass(frozen=True)
+class Decisions:
+    """What a person decided about a data set's images: the verdict and the label of each image, by its id."""
+
+    verdicts: dict[str, tuple[str, str]]
+
+    @classmethod
+    def read(cls, dataset: str) -> "Decisions":
+        """Those that `split` applied: it refuses a file that it can't apply as a whole."""
+        rows = read_decisions(dataset)[["image", "verdict", "label"]]
+        return cls({image: (verdict, label) for image, verdict, label in rows.itertuples(index=False)})
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """How many of each verdict that there is."""
+        counts = Counter(verdict for verdict, _ in self.verdicts.values())
+        return {said: counts[verdict] for verdict, said in SAID.items() if counts[verdict]}
+
+    def of(self, image_id: str) -> str:
+        """What was decided about an image, in words; "" where nothing was."""
+        verdict, label = self.verdicts.get(image_id, ("", ""))
+        return " ".join(filter(None, (SAID.get(verdict), display_name(label))))
 
 
 def read_audits(root: Path, combinations: Sequence[tuple[str, str, str]]) -> dict[tuple[str, str], Audit]:

@@ -2,7 +2,7 @@
 
 import hashlib
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
@@ -14,9 +14,7 @@ from markupsafe import Markup
 
 from pets.galleries.figures import display_name, percent
 from pets.report import charts
-from pets.report.attacks import Attack
-from pets.report.audit import KINDS, Audit
-from pets.report.curves import Curves
+from pets.report.audit import KINDS
 from pets.report.evaluation import (
     MEAN_PER_CLASS,
     TOP1,
@@ -28,11 +26,9 @@ from pets.report.evaluation import (
     plural,
     shared_metrics,
 )
-from pets.report.finetuning import Finetuning
-from pets.report.galleries import Galleries
+from pets.report.results import Results
 from pets.report.templates import render_page
-from pets.report.tricks import Tricks, points
-from pets.report.unknown import OpenSet
+from pets.report.tricks import points
 from pets.report.verdicts import against_the_chosen
 
 ID = 'data-page=""'  # where the page's id is put
@@ -91,22 +87,12 @@ class Forest:
         return charts.interval_track(value, interval, self.axis, self.band)
 
 
-def render(
-    evaluations: Sequence[Evaluation],
-    curves: Mapping[str, list[Curves]],
-    tricks: Mapping[str, list[Tricks]],
-    unknown: Mapping[str, OpenSet],
-    audits: Mapping[tuple[str, str], Audit],
-    finetuned: Mapping[str, list[Finetuning]],
-    attacks: Mapping[str, Attack],
-    transfers: Mapping[tuple[str, str], pd.DataFrame],
-    galleries: Galleries,
-) -> tuple[str, str]:
-    """The page as HTML and its id, the sha256 of the page without it: the same results give the same bytes.
+def render(results: Results) -> tuple[str, str]:
+    """The page as HTML, and its id: the sha256 of the page without it.
 
-    ``curves``, ``tricks`` and ``finetuned`` by data set, ``unknown`` and ``attacks`` by
-    ``dataset/backbone/head``, ``audits`` by (dataset, backbone), ``transfers`` by (dataset, head).
+    The same results give the same bytes.
     """
+    evaluations = results.evaluations
     datasets = [DataSet(name, list(each)) for name, each in groupby(evaluations, lambda each: each.dataset)]
     filters: dict[str, Callable[..., Any]] = {
         "plural": plural,
@@ -118,22 +104,18 @@ def render(
     html = render_page(
         Path(__file__).parent,
         filters,
+        **vars(results),
         against_the_chosen=against_the_chosen,
         against_chance=charts.against_chance,
-        attacks=attacks,
-        audits=audits,
         axis_around=charts.axis_around,
         axis_track=charts.axis_track,
         backbones=distinct([each.provenance["backbone"] for each in evaluations]),
         bar_track=charts.bar_track,
         confusion=_confusion,
-        curves=curves,
         datasets=datasets,
         difference_track=charts.interval_track,
         effects_track=charts.effects_track,
-        finetuned=finetuned,
         forests=_forests,
-        galleries=galleries,
         kinds_of_suspects=KINDS,
         learning_curves=charts.learning_curves,
         loss_curves=charts.loss_curves,
@@ -147,9 +129,6 @@ def render(
         shared_metrics=shared_metrics,
         top1=TOP1,
         training_history=charts.training_history,
-        transfers=transfers,
-        tricks=tricks,
-        unknown=unknown,
         validation_curve=charts.validation_curve,
         versions=distinct([each.provenance["versions"] for each in evaluations]),
         whole=charts.WHOLE,

@@ -96,6 +96,28 @@ def test_what_was_found_of_the_data_is_counted_but_what_was_kept(workspace: Path
     assert "−1.0<small>−2.0 to +0.0</small>" in section
 
 
+def test_decisions_are_counted_and_stand_beside_pictures_under_two_labels(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    images = provenance("pets", "resnet18", "knn", breeds(), 1)["images"]
+    pairs = [["pug_1", "boxer_9"], ["Bengal_3", NASTY]]
+    make_run(tmp_path, {"pets": breeds()}, images=images | {"duplicates_across_labels": pairs})
+    monkeypatch.chdir(tmp_path)
+    report.main()
+    assert "there is none in <code>audits/pets.csv</code>" in written(tmp_path)
+    assert "Both are used." in written(tmp_path)
+    Path("audits").mkdir()
+    rows = ["image,verdict,label,who,why", "pug_1,drop,,Ada,", "pug_2,drop,,Ada,"]
+    rows += ["Bengal_3,relabel,american_bulldog,Ada,", "boxer_2,keep,,Ada,"]
+    Path("audits/pets.csv").write_text("\n".join(rows))
+    report.main()
+    page = written(tmp_path)
+    assert "4 decisions of <code>audits/pets.csv</code>: 2 dropped, 1 relabelled, 1 kept." in page
+    assert "<code>pug_1</code> (dropped) = <code>boxer_9</code></li>" in page
+    assert "<code>Bengal_3</code> (relabelled American bulldog) = <code>" in page
+    assert "Both are used." not in page
+
+
 @pytest.fixture(scope="module")
 def evaluated(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("evaluated")
