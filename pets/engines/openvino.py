@@ -83,7 +83,11 @@ class OpenVino(Engine):
         network = _FromBytes(self.network, self.preprocessing).eval()
         front_end = FrontEndManager().load_by_framework("pytorch")
         with torch.inference_mode(), warnings.catch_warnings(action="ignore"):
-            decoder = TorchScriptPythonDecoder(network, example_input=(channels_last,))
+            # PyTorch's check of the trace takes twice as long as the trace; the features are compared anyway.
+            unchecked = {"check_trace": False}
+            decoder = TorchScriptPythonDecoder(
+                network, example_input=(channels_last,), trace_kwargs=unchecked
+            )
             model = front_end.convert(front_end.load(decoder))
         model.reshape(list(channels_last.shape))
         return model
