@@ -4,6 +4,7 @@ import base64
 import html
 import io
 import re
+import threading
 from collections.abc import Mapping
 from itertools import accumulate
 from pathlib import Path
@@ -152,24 +153,44 @@ def _last_frame(file: Path) -> Image.Image:
 
 
 class Progress:
-    """A stage's progress bar as a Prefect artifact, created when the first percentage is reported."""
+    """The progress of a run as one artifact: with one for each stage, the results were hard to find.
 
-    def __init__(self, stage: str) -> None:
-        self._stage = stage
+    It counts the stages that have ended, and has the bars of those that run. If the server does not answer,
+    it is not shown; the run goes on.
+    """
+
+    def __init__(self, stages: int) -> None:
+        self._stages = stages
+        self._ended = 0
+        self._running: dict[str, tuple[int, str]] = {}  # the percentage and the line of each stage
         self._artifact: Any = None  # its UUID
+        self._lock = threading.Lock()
+        self._show()
 
-    def __call__(self, percent: int, line: str) -> None:
-        """Show ``percent`` and the whole line, which has the speed and the remaining time.
+    def report(self, stage: str, percent: int, line: str) -> None:
+        """Show a stage's ``percent`` and the whole line, which has the speed and the remaining time."""
+        with self._lock:
+            self._running[stage] = percent, line
+            self._show()
 
-        If the server does not answer, the progress is not shown; the stage goes on.
-        """
+    def end(self, stage: str) -> None:
+        """Count a stage as ended."""
+        with self._lock:
+            self._running.pop(stage, None)
+            self._ended += 1
+            self._show()
+
+    def _show(self) -> None:
+        running = sum(percent for percent, _ in self._running.values())
+        percent = (100 * self._ended + running) / max(self._stages, 1)
+        lines = [f"- {stage}: {line}" for stage, (_, line) in self._running.items()]
+        text = "\n".join([f"{self._ended} of {self._stages} stages have ended.", "", *lines]).rstrip()
         try:
             if self._artifact is None:
-                name = key(f"progress-{self._stage}")
-                created: Any = artifacts.create_progress_artifact(percent, key=name, description=line)
+                created: Any = artifacts.create_progress_artifact(percent, key="progress", description=text)
                 self._artifact = created
             else:
-                artifacts.update_progress_artifact(self._artifact, percent, description=line)
+                artifacts.update_progress_artifact(self._artifact, percent, description=text)
         except (PrefectException, httpx.HTTPError) as error:
             get_run_logger().warning("could not show the progress: %s", error)
 

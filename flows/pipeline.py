@@ -159,16 +159,20 @@ def _run_stages(executor: Executor, jobs: int, cancelled: Cancellation) -> dict[
     futures: dict[str, PrefectFuture[Any]] = {}
     ended: SimpleQueue[str] = SimpleQueue()
     done: set[str] = set()
+    progress = artifacts.Progress(len(graph.stages))
     try:
         while len(done) < len(graph.stages):
             for name, upstream in graph.upstream.items():
                 if len(futures) - len(done) < jobs and name not in futures and done.issuperset(upstream):
                     needed: list[Any] = [allow_failure(futures[each]) for each in upstream]
                     named = run_stage.with_options(name=name, task_run_name=name)
-                    futures[name] = named.submit(name, executor, wait_for=needed, return_state=False)
+                    futures[name] = named.submit(
+                        name, executor, progress, wait_for=needed, return_state=False
+                    )
                     futures[name].add_done_callback(partial(_end, ended, name))
             name = _next(ended, cancelled)
             done.add(name)
+            progress.end(name)
             state = futures[name].state
             if name not in outcomes:  # a bug of this program; its traceback is in the log
                 outcomes[name] = Outcome(Status.FAILED, state.message or str(state.type))
@@ -198,7 +202,7 @@ def _next(ended: "SimpleQueue[str]", cancelled: Cancellation) -> str:
     retry_jitter_factor=0.5,
     retry_condition_fn=lambda task, run, state: state.name == Status.UNREACHABLE,
 )
-def run_stage(name: str, executor: Executor) -> State[Any]:
+def run_stage(name: str, executor: Executor, progress: artifacts.Progress) -> State[Any]:
     """Run one stage; retry it only if its exit status says that the error may go away by itself."""
     upstream = executor.graph.upstream[name]
     missing = [each for each in upstream if not executor.outcomes[each].status.succeeded]
@@ -206,7 +210,7 @@ def run_stage(name: str, executor: Executor) -> State[Any]:
         outcome = Outcome(Status.SKIPPED, f"it needs {', '.join(missing)}")
     else:
         try:
-            outcome = executor.run(name, get_run_logger().info, artifacts.Progress(name))
+            outcome = executor.run(name, get_run_logger().info, partial(progress.report, name))
         except UserError as error:
             outcome = Outcome(Status.FAILED, str(error))
     executor.outcomes[name] = outcome

@@ -1,11 +1,15 @@
-"""Galleries as artifacts: one picture each."""
+"""Galleries as artifacts, one picture each; and the progress of a run, one for all stages."""
 
 import io
 from pathlib import Path
+from typing import Any
 
+import pytest
 from PIL import Image
+from prefect.exceptions import PrefectException
 
-from flows.artifacts import MAX_HEIGHT, SHOWN_WIDTH, contact_sheet
+from flows import artifacts
+from flows.artifacts import MAX_HEIGHT, SHOWN_WIDTH, Progress, contact_sheet
 
 
 def picture(file: Path, width: int, height: int, colour: str) -> Path:
@@ -43,3 +47,44 @@ def test_no_more_figures_than_prefect_accepts(tmp_path: Path) -> None:
     assert 0 < count < 24
     with Image.open(io.BytesIO(sheet)) as shown:
         assert shown.height < 1.05 * MAX_HEIGHT
+
+
+def test_a_run_has_one_progress_of_all_its_stages(monkeypatch: pytest.MonkeyPatch) -> None:
+    shown: list[tuple[float, str]] = []
+    created: list[str] = []
+
+    def create(percent: float, key: str, description: str) -> str:
+        created.append(key)
+        shown.append((percent, description))
+        return "its id"
+
+    def update(artifact: str, percent: float, description: str) -> None:
+        assert artifact == "its id"
+        shown.append((percent, description))
+
+    monkeypatch.setattr(artifacts.artifacts, "create_progress_artifact", create)
+    monkeypatch.setattr(artifacts.artifacts, "update_progress_artifact", update)
+    progress = Progress(4)
+    progress.report("embed", 50, "images: 50%|#| 3/s")
+    progress.report("transfer", 10, "pictures: 10%|#| 1/s")
+    progress.end("embed")
+    progress.end("cached")
+    assert created == ["progress"]
+    assert [percent for percent, _ in shown] == [0, 12.5, 15, 27.5, 52.5]
+    assert shown[2][1] == (
+        "0 of 4 stages have ended.\n\n- embed: images: 50%|#| 3/s\n- transfer: pictures: 10%|#| 1/s"
+    )
+    assert shown[-1][1] == "2 of 4 stages have ended.\n\n- transfer: pictures: 10%|#| 1/s"
+
+
+def test_a_server_that_does_not_answer_stops_no_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    def create(*_: Any, **__: Any) -> None:
+        raise PrefectException("no answer")
+
+    warnings: list[Any] = []
+    logger = type("Logger", (), {"warning": lambda _, *words: warnings.append(words)})
+    monkeypatch.setattr(artifacts.artifacts, "create_progress_artifact", create)
+    monkeypatch.setattr(artifacts, "get_run_logger", logger)
+    progress = Progress(2)
+    progress.report("embed", 50, "50%|#|")
+    assert len(warnings) == 2

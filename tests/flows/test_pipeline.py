@@ -203,8 +203,9 @@ class TestWhatPrefectShows:
 
     def test_artifacts(self, ran: tuple[Toy, dict[str, Any]]) -> None:
         artifacts = ran[0].server.artifacts(ran[1])
-        assert artifacts["progress-right"]["data"] == 100
-        assert "at some speed" in artifacts["progress-right"]["description"]
+        assert set(artifacts) == {"progress", "stages"}
+        assert artifacts["progress"]["data"] == 100
+        assert artifacts["progress"]["description"] == "4 of 4 stages have ended."
         rows = artifacts["stages"]["data"]
         assert {row["stage"] for row in json.loads(rows)} == STAGES
         assert "it has not run yet" in str(rows)
