@@ -1,83 +1,79 @@
 """A history of forty commits, made once for all tests of the history."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from tests.conftest import BACKBONE as TRAINED
 from tests.conftest import Workspace
-from tests.history.made import Made
+from tests.history.made import BUGGY, EMBED, EVALUATE, RIGHT, SPLIT, TRAIN, Made
 
-BUG, FIX, BACKBONE = "read every third picture too dark", "read it as before", "lite2 in place of lite0"
-RENAMED, REMOVED, ADDED = "call the data set pets", "without the prototypes", "with a ridge"
+RENAMED, BACKBONE = "call the data set pets", "a network that was trained"
+BUG, FIX = "fit on the validation pictures alone", "fit on all of them again"
+ADDED, REMOVED = "with nearest neighbours", "without the prototypes"
+
+
+SEED, PENALTY, CENTRED = "seed", "train.linear.penalties", "train.prototype.centred"
+UNREAD, MISTAKES, README = "audit.shown", "evaluate.mistakes", "README.md"  # no stage here reads the first
+SUBJECTS = {SEED: "another seed", PENALTY: "another penalty", CENTRED: "prototypes, centred or not"}
 
 
 def story(made: Made) -> None:
-    """Make forty commits: ten no-ops, seeds, penalties, heads, a bug and its fix, a backbone, a renaming."""
-    seeds = iter(range(8, 100))
-    penalties = iter([[1, 5, 10], [2, 10], [1, 20], [3], [1, 3, 9], [2, 4]])
-    scales = iter([[0.2, 0.25, 0.3], [0.22, 0.3]])
+    """Make forty commits: ten no-ops, seeds, settings of heads, a backbone, a bug and its fix, a renaming."""
+    values: dict[str, Iterator[object]] = {
+        SEED: iter(range(8, 100)),
+        PENALTY: iter(4 * [[0.001], [0.003], [0.01], [0.03]]),
+        CENTRED: iter(["[true]", "[true, false]", "[true]"]),
+        UNREAD: iter((3, 4)),
+        MISTAKES: iter((2, 3)),
+    }
 
-    def no_op(kind: int) -> None:
-        if kind % 3 == 0:
-            made.code["train"] += f"# {kind}\n"
-        elif kind % 3 == 1:
-            made.set("embed.views", made.params["embed"]["views"] + 1)  # which changes no vector
-        made.commit("no-op")
-
-    def seed(_: int) -> None:
-        made.set("seed", next(seeds))
-        made.commit("another seed")
-
-    def penalty(_: int) -> None:
-        made.set("train.linear.penalties", next(penalties))
-        made.commit("other penalties")
-
-    def scale(_: int) -> None:
-        made.set("train.prototype.scales", next(scales))
-        made.commit("other scales")
-
-    def several(*steps: Callable[[int], None]) -> None:
-        for at, step in enumerate(steps):
-            step(at)
+    def several(*steps: str) -> None:
+        """Commits with another value of a parameter, or one more comment in a file."""
+        for each in steps:
+            if each in values:
+                made.set(f"{each}={next(values[each])}")
+            else:
+                made.append(each, "# a comment")
+            made.commit(SUBJECTS.get(each, "no-op"))
 
     made.commit("the first results")
-    several(no_op, seed, penalty, no_op, seed, scale)
-    made.code["embed"] = "wrong\n"
-    made.commit(BUG)
-    several(no_op, seed, penalty, seed)
-    made.code["embed"] = "1\n"
-    made.commit(FIX)
-    several(seed, no_op, no_op, penalty, scale)
-    made.set("run.heads", ["linear", "prototype", "ridge"])
-    made.commit(ADDED)
-    several(seed, no_op, seed)
-    made.set("run.backbones", ["lite2"])
-    made.commit(BACKBONE)
-    several(no_op, seed, penalty, no_op, seed)
-    made.set("datasets.pets", made.params["datasets"].pop("drawn"))
-    made.set("run.datasets", ["pets"])
+    several(TRAIN, SEED, PENALTY, README, CENTRED)
+    made.rename("sample", "pets")
     made.commit(RENAMED)
-    several(seed, no_op, seed, penalty)
-    made.set("run.heads", ["linear", "ridge"])
+    several(PENALTY, UNREAD, PENALTY, EVALUATE, SEED)
+    made.set(f"run.backbones=[{TRAINED}]")
+    made.commit(BACKBONE)
+    several(MISTAKES, SEED, PENALTY, CENTRED, EMBED, PENALTY, PENALTY)
+    made.edit(TRAIN, RIGHT, BUGGY)
+    made.commit(BUG)
+    several(PENALTY, README, SEED)
+    made.edit(TRAIN, BUGGY, RIGHT)
+    made.commit(FIX)
+    several(PENALTY, SPLIT, CENTRED)
+    made.set("run.heads=[linear, prototype, knn]")
+    made.commit(ADDED)
+    several(PENALTY, UNREAD, SEED, PENALTY)
+    made.set("run.heads=[linear, knn]")
     made.commit(REMOVED)
-    several(seed, no_op, penalty, seed, seed, seed)
+    several(SEED, MISTAKES, PENALTY, PENALTY, PENALTY, SEED)
     assert len(made.shas) == 40
 
 
 @pytest.fixture(scope="session")
 def forty(
-    tmp_path_factory: pytest.TempPathFactory,
+    new_workspace: Callable[[], Workspace],
     shared_by_processes: Callable[[str, Callable[[], Workspace]], Workspace],
 ) -> Made:
     """The repository of the story. Don't change it."""
 
     def make() -> Workspace:
-        made = Made.at(tmp_path_factory.mktemp("history") / "forty")
+        made = Made.of(new_workspace())
         story(made)
-        return Workspace(made.path)
+        return made
 
-    return Made.existing(shared_by_processes("forty", make).path)
+    return Made(shared_by_processes("forty", make).path)
 
 
 @pytest.fixture

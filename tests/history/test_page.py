@@ -11,7 +11,7 @@ from rich.console import Console
 from pets.history import markdown, page, terminal
 from pets.history.build import build
 from pets.history.result import History
-from tests.history.conftest import BACKBONE, BUG
+from tests.history.conftest import BACKBONE, BUG, FIX
 from tests.history.made import Made
 from tests.report.test_page import CONTRASTS
 
@@ -22,7 +22,7 @@ NASTY = "<script>document.title='caught'</script> | [red]`x`[/red]"
 def history(forty: Made, tmp_path_factory: pytest.TempPathFactory) -> History:
     """All forty commits, and one with a subject that is neither HTML nor Markdown nor rich's markup."""
     made = forty.copy(tmp_path_factory.mktemp("page") / "copy")
-    made.set("datasets.pets.source", "sample")
+    made.append("README.md", "more")
     made.commit(NASTY)
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(made.path)
@@ -57,7 +57,7 @@ def test_it_is_read_in_a_browser_by_keyboard(tab: Page, site: Path, history: His
     # The combinations are shown one below the other, a metric at a time.
     charts = tab.locator(".commits:visible")
     assert charts.count() == len(history.lines) == 3
-    assert tab.locator(".commits:visible .mark").count() == 7
+    assert tab.locator(".commits:visible .mark").count() == 6
     tab.locator("#combination").select_option(index=1)
     tab.locator("#metric").select_option("nll")
     assert charts.count() == 1
@@ -67,11 +67,16 @@ def test_it_is_read_in_a_browser_by_keyboard(tab: Page, site: Path, history: His
     readout = tab.locator(".readout:visible")
     charts.locator(".point[tabindex='0']").focus()
     expect(readout).to_contain_text(history.commits[-1].name)
-    for key, subject in (("PageUp", BACKBONE), ("Home", "the first results"), ("PageDown", BUG)):
+    for key, subject in (
+        ("PageUp", FIX),
+        ("Home", "the first results"),
+        ("PageDown", BACKBONE),
+        ("PageDown", BUG),
+    ):
         tab.keyboard.press(key)
         expect(readout).to_contain_text(subject)
     expect(readout).to_contain_text("worse (p < 0.0001")
-    expect(readout).to_contain_text("Changed: code: code/embed.py")
+    expect(readout).to_contain_text("Changed: code: stages/train.py")
     before = history.commits.index(next(each for each in history.commits if each.subject == BUG)) - 1
     tab.keyboard.press("ArrowLeft")
     expect(readout).to_contain_text(history.commits[before].name)
@@ -106,10 +111,10 @@ def _box(found: Locator) -> FloatRect:
 
 def test_every_point_has_a_text_and_every_metric_its_interval(history: History) -> None:
     html = page.render(history)
-    points = sum(len(line.points) for line in history.lines)
-    assert html.count('class="point') == 3 * points
-    assert len(re.findall(r'aria-label="[0-9a-f]{7} ', html)) == 3 * points
-    assert html.count('class="whisker"') == 3 * points
+    points = len(history.metrics) * sum(len(line.points) for line in history.lines)
+    assert html.count('class="point') == points
+    assert len(re.findall(r'aria-label="[0-9a-f]{7} ', html)) == points
+    assert html.count('class="whisker"') == points
 
 
 def test_markdown_has_the_marks_and_folds_the_tables(history: History) -> None:
@@ -119,7 +124,7 @@ def test_markdown_has_the_marks_and_folds_the_tables(history: History) -> None:
     assert text.count("<details>") == text.count("</details>") == 3
     assert "<script>" not in text
     widths = {len(re.findall(r"(?<!\\)\|", row)) for row in text.splitlines() if row.startswith("|")}
-    assert widths == {6}
+    assert widths == {3 + len(history.metrics)}
     assert "are synthetic, drawn by a program" in text
 
 
@@ -128,6 +133,6 @@ def test_the_terminal_fits_80_columns(history: History) -> None:
     assert text.startswith("3 OF 40 STEPS BEYOND CHANCE")
     assert max(map(len, text.splitlines())) <= 80
     assert "…" not in text  # nothing is cut off
-    assert "drawn · lite0 → lite2 · ridge" in text
+    assert "pets · efficientnet_lite0 · prototype" in text
     assert "python -m flows.compare" in text
     assert "are synthetic, drawn by a program" in text
