@@ -114,7 +114,10 @@ class Made(Workspace):
             patch.setattr("dvc.stage.run.cmd_run", _in_this_process)
             # DVC would keep the comments of dvc.lock, which has none, and take half a second for it.
             patch.setattr("dvc.utils.serialize._yaml.parse_yaml_for_update", parse_yaml)
-            ran = repo.reproduce(repro_fn=lambda stage, **options: stage.reproduce(**options))
+            ran = repo.reproduce(
+                all_pipelines=True,  # dvc.yaml is read once
+                repro_fn=lambda stage, **options: stage.reproduce(**options),
+            )
             if ran:  # dvc.lock is written once, not after each stage
                 ran[0].dvcfile.dump_stages(ran, update_pipeline=False)
 
