@@ -7,12 +7,10 @@ import pandas as pd
 
 from pets.audit.decisions import KEEP
 from pets.audit.duplicates import groups
-from pets.audit.kinds import DUPLICATE, LABEL
+from pets.audit.kinds import DUPLICATE, LABEL, WRONG
 from pets.metrics.bootstrap import CHUNK
 from pets.metrics.evaluation import HEADLINE
 from pets.metrics.metrics import weighted
-
-WRONG = 0.9  # of a label's score, odds of nine to one, from which it counts as wrong here
 
 
 def leaked(table: pd.DataFrame) -> set[str]:

@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 from markupsafe import Markup
 
+from pets.audit.kinds import WRONG
 from pets.galleries.figures import display_name, percent
 from pets.report import charts
 from pets.report.audit import KINDS
@@ -132,6 +133,7 @@ def render(results: Results) -> tuple[str, str]:
         validation_curve=charts.validation_curve,
         versions=distinct([each.provenance["versions"] for each in evaluations]),
         whole=charts.WHOLE,
+        wrong_label=WRONG,
         whole_points=lambda value: points(value).removesuffix(".0"),
     )
     page_id = hashlib.sha256(html.encode()).hexdigest()

@@ -18,6 +18,7 @@ from playwright.sync_api import Browser, Page
 from statsmodels.stats.contingency_tables import mcnemar
 from statsmodels.stats.multitest import multipletests
 
+from pets.audit.kinds import WRONG
 from pets.classifier.unknown import SCORES
 from pets.core.errors import UserError
 from pets.galleries import figures
@@ -94,6 +95,7 @@ def test_what_was_found_of_the_data_is_counted_but_what_was_kept(workspace: Path
         "Leaks": ["1", "1"],
     }
     assert "−1.0<small>−2.0 to +0.0</small>" in section
+    assert f"those with a score of at least {WRONG}" in section
 
 
 def test_decisions_are_counted_and_stand_beside_pictures_under_two_labels(

@@ -80,10 +80,8 @@ def _lines(file: Path) -> Iterator[_Line]:
             if len(fields) != 4 or fields[2] not in SPECIES or not IMAGE.fullmatch(fields[0]):
                 expected = "'Image_number CLASS-ID SPECIES BREED-ID'"
                 raise UserError(f"{file}, line {number}: expected {expected}, not {text.rstrip()!r}.")
-            image, *ids = fields
-            yield _Line(
-                file, number, image, *map(sys.intern, ids)
-            )  # the few different ids are in memory once
+            # The few different ids are in memory once.
+            yield _Line(file, number, fields[0], *map(sys.intern, fields[1:]))
 
 
 def _once(lines: Iterable[_Line]) -> dict[str, _Line]:
