@@ -39,6 +39,8 @@ def causes(old: Lock, new: Lock, before: Combination, after: Combination) -> lis
                 queue.append(dep)
                 if re.match("data/<data set>/(catalog|splits)", dep):
                     data.append(dep.rpartition("/")[2])
+            elif inside := [output for output in was | now if output.startswith(f"{dep}/")]:
+                queue += inside  # a folder of several stages' outputs
             elif dep == "audits":
                 data.append("decisions in audits/")
             else:

@@ -66,7 +66,7 @@ class TestForty:
     def test_a_mark_says_what_changed(self, whole: History) -> None:
         assert at(whole, BUG).causes == ("code: stages/train.py",)
         assert at(whole, FIX, "prototype").causes == ("code: stages/train.py",)
-        assert at(whole, BACKBONE).causes[0] == f"backbone: {UNTRAINED} → {TRAINED}"
+        assert at(whole, BACKBONE).causes == (f"backbone: {UNTRAINED} → {TRAINED}",)
         assert at(whole, BACKBONE).title == f"pets · {UNTRAINED} → {TRAINED} · linear"
 
     def test_the_same_predictions_need_no_test(self, whole: History) -> None:
