@@ -72,7 +72,7 @@ def decided(dataset: str, images: pd.DataFrame) -> pd.DataFrame:
     images = images.assign(
         label=new.where(new.notna(), images["label"]),
         species=new.map(species).where(new.notna(), images["species"]),
-    )
+    ).astype(images.dtypes)  # else the file would differ, and every later stage run, where no image does
     left = images[~images["image_id"].isin(dropped)]
     if gone := sorted(labels - set(left["label"])):
         raise UserError(f"{file} leaves no image of {gone[0]!r}; keep some of it.")

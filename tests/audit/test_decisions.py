@@ -43,6 +43,17 @@ def test_only_the_images_named_change(folder: Path) -> None:
     assert list(read_decisions("pets")["why"]) == ["a cat", "spots, and a tail", ""]
 
 
+@pytest.mark.parametrize("species", [["dog", "dog", "cat", "cat", "dog"], [None] * 5])
+def test_an_image_that_is_kept_changes_no_byte_of_the_splits(
+    folder: Path, species: list[str | None], tmp_path: Path
+) -> None:
+    images = IMAGES.assign(species=pd.Series(species, dtype=object))
+    images.to_parquet(tmp_path / "catalog.parquet")
+    images = pd.read_parquet(tmp_path / "catalog.parquet")
+    decide(folder, "Bengal_1,keep,,Ada,")
+    assert decided("pets", images).to_parquet(index=False) == images.to_parquet(index=False)
+
+
 @pytest.mark.parametrize(
     ("line", "message"),
     [
