@@ -9,11 +9,10 @@ and what is to be reused, ``checksum``: a flipped bit would be copied from catal
 import hashlib
 import inspect
 import os
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
-from functools import partial
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -33,8 +32,8 @@ from pets.sources import Picture, readable
 
 SUFFIXES = {".jpg", ".jpeg", ".png", ".gif", ".bmp", ".webp"}
 UNLABELLED = "it has no label"  # the status of a picture that no list names, decodable or not
-THREADS = 8  # decoding and hashing both let other threads run
-LARGEST = 1 << 30  # bytes: eight files are read at a time
+THREADS = 8  # that decode; reading and hashing small files takes three times as long in threads as in one
+LARGEST = 1 << 30  # bytes: nine files are in memory at a time
 ROWS = 2048  # of a row group: at most so many pictures are in flight, or rows in memory
 
 DECODED = ["width", "height", "format", "mode", "status"]  # what the bytes alone determine
@@ -63,7 +62,12 @@ class Listed:
     @classmethod
     def of(cls, pictures: Iterable[Picture]) -> "Listed":
         """These pictures, in this order."""
-        batches = (pa.RecordBatch.from_pylist([*map(asdict, some)], PICTURE) for some in _some(pictures))
+        batches = (
+            pa.RecordBatch.from_pydict(
+                {name: [getattr(each, name) for each in some] for name in PICTURE.names}, PICTURE
+            )
+            for some in _some(pictures)
+        )
         return cls(pa.Table.from_batches(batches, PICTURE))
 
     def __len__(self) -> int:
@@ -172,7 +176,7 @@ def update(
     ):
         for some in _some(pictures):
             rows = []
-            for row, new in pool.map(partial(describe, raw, known), some):
+            for row, new in described(raw, known, some, pool):
                 rows.append(row)
                 usable += row["status"] == OK
                 computed += new
@@ -186,27 +190,42 @@ def update(
     return computed
 
 
-def describe(raw: Path, known: Known, picture: Picture) -> tuple[dict[str, Any], bool]:
-    """A picture's row of the catalog, and whether it had to be decoded."""
-    found: dict[str, Any] | None
-    try:
-        data = read(raw / picture.path)
-    except UnreadableError as error:
-        data, sha256, found = b"", None, UNDECODED | {"status": str(error)}
-    else:
-        sha256 = hashlib.sha256(data).hexdigest()
-        found = known.find(sha256, bool(picture.label))
+def described(
+    raw: Path, known: Known, pictures: Iterable[Picture], pool: ThreadPoolExecutor
+) -> Iterator[tuple[dict[str, Any], bool]]:
+    """Each picture's row of the catalog, and whether it had to be decoded, by a thread of ``pool``."""
+    begun: deque[tuple[dict[str, Any], Future[dict[str, Any]] | None]] = deque()
+
+    def end() -> tuple[dict[str, Any], bool]:
+        row, decoding = begun.popleft()
+        row |= decoding.result() if decoding else {}
+        return row if row["label"] else row | {"status": UNLABELLED}, decoding is not None
+
+    for picture in pictures:
+        row, data = _identified(raw, known, picture)
+        begun.append((row, None if data is None else pool.submit(decoded, data)))
+        while begun and (begun[0][1] is None or len(begun) > THREADS):
+            yield end()
+    while begun:
+        yield end()
+
+
+def _identified(raw: Path, known: Known, picture: Picture) -> tuple[dict[str, Any], bytes | None]:
+    """What a picture's row says without its being decoded, and its bytes if they have to be."""
     row: dict[str, Any] = {
         "image_id": picture.image_id,
         "path": picture.path,
         "label": picture.label or None,
         "species": picture.species,
         "official_split": picture.split,
-        "bytes": len(data),
-        "sha256": sha256,
-        **(found or decoded(data)),
     }
-    return row if picture.label else row | {"status": UNLABELLED}, found is None
+    try:
+        data = read(raw / picture.path)
+    except UnreadableError as error:
+        return row | {"bytes": 0, "sha256": None, **UNDECODED, "status": str(error)}, None
+    sha256 = hashlib.sha256(data).hexdigest()
+    found = known.find(sha256, bool(picture.label))
+    return row | {"bytes": len(data), "sha256": sha256, **(found or {})}, None if found else data
 
 
 def read(file: Path) -> bytes:

@@ -48,8 +48,8 @@ def main(dataset: str, backbone: str) -> None:
 
 def embed(backbone: str, into: Path, data: Dataset, settings: Settings) -> None:
     """Bring the store ``into`` of one backbone's features up to the catalog."""
-    usable, network = data.usable(), build(backbone, settings.weights, data.name)
-    usable["file"] = [data.raw / each for each in usable["path"]]
+    usable, network, raw = data.usable(), build(backbone, settings.weights, data.name), data.raw
+    usable["file"] = [raw / each for each in usable["path"]]
     wanted = settings.engine, network, settings.device, settings.precision, list(usable["file"])
     engine = Cluster(settings.cluster, *wanted) if settings.cluster else choose(*wanted)
     others = store.elsewhere(data, backbone)

@@ -130,8 +130,10 @@ def update(
             stale = reason
     known_rows = pd.concat(stored)
     places = known_rows.drop_duplicates("sha256").set_index("sha256")[["folder", "shard", "row"]]
-    wanted = images.assign(shard=_shards(images["sha256"])).sort_values(["shard", "sha256", "image_id"])
-    missing = wanted[~wanted["sha256"].isin(places.index)].drop_duplicates("sha256")
+    stored_at = places.index.get_indexer(pd.Index(images["sha256"]))
+    wanted = images.assign(shard=_shards(images["sha256"]), place=stored_at)
+    wanted = wanted.sort_values(["shard", "sha256", "image_id"])
+    missing = wanted[wanted["place"] < 0].drop_duplicates("sha256")
     if len(missing) or not references:
         references.setdefault(device, reference)
 
@@ -225,12 +227,15 @@ def _write_shard(
     computed: Iterator[np.ndarray],
     recipe: dict[str, Any],
 ) -> None:
-    """Write a shard's vectors, those at ``places`` and the next of the ``computed`` ones, then its index."""
+    """Write a shard's vectors, those at ``places`` and the next of the ``computed`` ones, then its index.
+
+    ``rows`` say by ``place`` which of the places, or -1 for a computed one.
+    """
     rows = rows.reset_index(drop=True)
     vectors = np.empty((len(rows), recipe["dimensions"]), dtype=recipe["dtype"])
-    known = rows["sha256"].isin(places.index).to_numpy()
+    known = rows["place"].to_numpy() >= 0
     old = np.empty((known.sum(), recipe["dimensions"]), dtype=recipe["dtype"])
-    _gather(places.loc[rows["sha256"][known]], old)
+    _gather(places.iloc[rows["place"][known]], old)
     vectors[known] = old
     numbers, new = rows["sha256"][~known].factorize()  # the same bytes may stand twice
     if len(new):

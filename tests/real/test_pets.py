@@ -58,6 +58,7 @@ def test_lite0_against_lite1(shared: Path, new_workspace: Callable[[], Workspace
         f"datasets.clothing={{source: image-folder, archive: {{url: {archive}, md5: {md5(archive)}}}}}",
         "run.datasets=[clothing]",
         "run.heads=[linear]",
+        "embed.engine=auto",
         "embed.views=1",
     )
     for name in ("lite0", "lite1"):
