@@ -389,12 +389,12 @@ def learning_curves(curves: Curves) -> Markup:
         line = [plot.path(places, table["top1"].to_numpy(float))]
         points = []
         for place, (size, mean, lowest, highest) in zip(places, columns.to_numpy(float), strict=True):
-            title = f"{head}, {_short(size)} images of each class: {100 * mean:.1f}%"
+            title = f"{head}, training images of each class: {size:.3g}, top-1: {100 * mean:.1f}%"
             if lowest < highest:
                 title += f" ({100 * lowest:.1f} to {100 * highest:.1f}%)"
                 line.append(plot.line("whisker", (place, lowest), (place, highest)))
             line.append(plot.dot((place, mean), 4.5, title))
-            points.append(f"{100 * mean:.1f}% at {_short(size)}")
+            points.append(f"{100 * mean:.1f}% at {size:.3g}")
         marks.append(tag("g", *line, class_=f"head-{number % 4}"))
         lines.append(f"{head}: {', '.join(points)}")
     for size in sizes:

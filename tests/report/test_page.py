@@ -571,8 +571,8 @@ def test_the_data_sets_are_compared_with_chance_and_each_has_its_learning_curves
         assert at == pytest.approx(100 * chance, abs=0.01)
     assert page.locator("figure.learning").count() == 2 * len(BACKBONES)
     titles = page.locator("figure.learning").first.locator(".dot title").all_text_contents()
-    assert "linear, 7.5 images of each class: 60.0%" in titles
-    assert "knn, 1 images of each class: 32.2% (31.2 to 33.2%)" in titles
+    assert "linear, training images of each class: 7.5, top-1: 60.0%" in titles
+    assert "knn, training images of each class: 1, top-1: 32.2% (31.2 to 33.2%)" in titles
 
 
 def test_the_page_says_how_well_unknown_pictures_are_told(page: Page) -> None:
