@@ -38,7 +38,7 @@ class Effect:
             return "failed"
         if self.low > 0:
             return "helps"
-        return "harms" if self.high < 0 else "no difference seen"
+        return "harms" if self.high < 0 else "no clear difference"
 
     @property
     def sign(self) -> str:

@@ -595,7 +595,7 @@ def test_what_a_trick_did_is_what_its_interval_says(page: Page) -> None:
     }
     assert said == {
         "Weights from zero": ["failed"],
-        "Standardized inputs": ["no difference", "no difference"],
+        "Standardized inputs": ["no clear difference", "no clear difference"],
         "Adam": ["helps", "helps"],
     }
     assert shown.locator("figure.tricks").first.locator(".verdict.harms").count() == 2
