@@ -14,6 +14,7 @@ from markupsafe import Markup
 
 from pets.audit.kinds import WRONG
 from pets.galleries.figures import display_name, percent
+from pets.metrics.metrics import wilson
 from pets.report import charts
 from pets.report.audit import KINDS
 from pets.report.evaluation import (
@@ -66,6 +67,13 @@ class DataSet:
     def chance(self) -> float:
         """Top-1 of predicting the test images' most frequent class for all of them."""
         return float(self.chosen.predictions["label"].value_counts(normalize=True).iloc[0])
+
+    @property
+    def wilson(self) -> tuple[float, float]:
+        """Wilson's 95% interval of the chosen combination's top-1."""
+        correct = self.chosen.predictions["correct"]
+        low, high = wilson(np.array([correct.sum()]), np.array([len(correct)]))
+        return float(low[0]), float(high[0])
 
     @property
     def mistakes(self) -> pd.DataFrame:

@@ -15,12 +15,14 @@ import numpy as np
 import pandas as pd
 import pytest
 from playwright.sync_api import Browser, Page
+from scipy.stats import binomtest
 from statsmodels.stats.contingency_tables import mcnemar
 from statsmodels.stats.multitest import multipletests
 
 from pets.audit.kinds import WRONG
 from pets.classifier.unknown import SCORES
 from pets.core.errors import UserError
+from pets.core.files import read_json, write_json
 from pets.galleries import figures
 from pets.galleries.figures import Figure, Tile
 from stages import report
@@ -96,6 +98,25 @@ def test_what_was_found_of_the_data_is_counted_but_what_was_kept(workspace: Path
     }
     assert "−1.0<small>−2.0 to +0.0</small>" in section
     assert f"those with a score of at least {WRONG}" in section
+
+
+def test_a_perfect_score_has_wilsons_interval_too(workspace: Path) -> None:
+    report.main()
+    assert "by Wilson" not in written(workspace)
+    for folder in workspace.glob("evaluations/*/*/*"):
+        predictions = pd.read_parquet(folder / "predictions.parquet")
+        predictions = predictions.assign(predicted=predictions["label"], correct=True)
+        predictions.to_parquet(folder / "predictions.parquet", index=False)
+        scores = read_json(folder / "scores.json")
+        label = read_json(folder / "provenance.json")["label_name"]
+        scores[label]["top1"] |= {"value": 1.0, "low": 1.0, "high": 1.0}
+        write_json(folder / "scores.json", scores)
+    report.main()
+    images = len(predictions)
+    low = binomtest(images, images).proportion_ci(method="wilson").low
+    assert f"by Wilson’s interval, which knows their number, it is {100 * low:.1f}–100.0%" in written(
+        workspace
+    )
 
 
 def test_decisions_are_counted_and_stand_beside_pictures_under_two_labels(
