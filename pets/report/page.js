@@ -153,10 +153,8 @@ if (run?.timings.length) {
   }
   const total = sorted.reduce((sum, each) => sum + each.seconds, 0);
   line("th", "Total, one after the other", "", total.toFixed(1), "");
-  const note = document.createElement("p");
-  note.className = "explanation";
-  note.textContent = "How long each stage took when it last ran on that machine; stages whose results were up to date did not run again.";
-  document.getElementById("times").replaceChildren(note, table);
+  document.querySelector("#times p").textContent = "How long each stage took when it last ran on that machine; stages whose results were up to date did not run again.";
+  document.querySelector("#times .scroll").append(table);
 }
 
 // Boxes that scroll sideways fade out at the right while there is more.

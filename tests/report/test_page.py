@@ -449,6 +449,9 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     make_run(root, {"pets": breeds() | {NASTY: "dog"}, "sample": breeds()})
     for file in (root / "evaluations/sample").rglob("provenance.json"):
         file.write_text(json.dumps(json.loads(file.read_text()) | {"synthetic": True}))
+    picture = np.zeros((8, 8, 3), np.uint8)
+    triples = Figure("mistakes", "Where it looked", "", [Tile(picture, ["a"])] * 6, columns=6)
+    figures.write(root / "gradcams/pets/efficientnet_lite0/linear", [triples])
     (root / ".timings").mkdir()
     noted = {"stage": "embed", "backbone": "resnet18", "seconds": 61.25, "peak_mib": 1812}
     (root / ".timings/embed.json").write_text(json.dumps(noted))
@@ -892,6 +895,24 @@ def test_a_phone_scrolls_down_only(browser: Browser, site: Path) -> None:
     tab.goto((site / "reports/index.html").as_uri())
     assert tab.evaluate("document.documentElement.scrollWidth") == 390
     tab.close()
+
+
+def test_a_phone_keeps_together_what_belongs_together(phone: Page, site: Path) -> None:
+    phone.goto((site / "reports/index.html").as_uri())
+    phone.locator("details").evaluate_all("all => all.forEach(each => { each.open = true; })")
+    tops = "all => all.map(each => each.getBoundingClientRect().top)"
+    first, *others = phone.locator(".triples li").evaluate_all(tops)
+    assert [top == first for top in others] == [True, True, False, False, False]
+    away = "all => all.filter(each => each.parentElement.className !== 'entry').length"
+    assert phone.locator(".legend :empty").count() > 20
+    assert phone.locator(".legend :empty").evaluate_all(away) == 0
+    figure_out_of_sight = """all => all.filter((box) => {
+      const cell = box.querySelector("tbody :is(.number, .track)");
+      return cell && cell.getBoundingClientRect().right > box.getBoundingClientRect().right;
+    }).map(each => each.textContent.trim().slice(0, 60))"""
+    assert phone.locator(".scroll:has(tbody)").count() > 10
+    assert phone.locator(".scroll:has(tbody)").evaluate_all(figure_out_of_sight) == []
+    assert not phone.locator("#times .scroll p").count()
 
 
 @BOTH_SCHEMES
