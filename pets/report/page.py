@@ -69,11 +69,16 @@ class DataSet:
         return float(self.chosen.predictions["label"].value_counts(normalize=True).iloc[0])
 
     @property
-    def wilson(self) -> tuple[float, float]:
-        """Wilson's 95% interval of the chosen combination's top-1."""
-        correct = self.chosen.predictions["correct"]
-        low, high = wilson(np.array([correct.sum()]), np.array([len(correct)]))
-        return float(low[0]), float(high[0])
+    def wilson(self) -> dict[str, tuple[float, float]]:
+        """Wilson's 95% interval of top-1, by key, where the bootstrap's has no width."""
+        found = {}
+        for each in self.evaluations:
+            low, high = TOP1.interval(each)
+            if low == high:
+                correct = each.predictions["correct"]
+                ends = wilson(np.array([correct.sum()]), np.array([len(correct)]))
+                found[each.key] = float(ends[0][0]), float(ends[1][0])
+        return found
 
     @property
     def mistakes(self) -> pd.DataFrame:

@@ -102,7 +102,7 @@ def test_what_was_found_of_the_data_is_counted_but_what_was_kept(workspace: Path
 
 def test_a_perfect_score_has_wilsons_interval_too(workspace: Path) -> None:
     report.main()
-    assert "by Wilson" not in written(workspace)
+    assert "Wilson’s interval" not in written(workspace).partition('<section id="carries">')[0]
     for folder in workspace.glob("evaluations/*/*/*"):
         predictions = pd.read_parquet(folder / "predictions.parquet")
         predictions = predictions.assign(predicted=predictions["label"], correct=True)
@@ -113,10 +113,10 @@ def test_a_perfect_score_has_wilsons_interval_too(workspace: Path) -> None:
         write_json(folder / "scores.json", scores)
     report.main()
     images = len(predictions)
-    low = binomtest(images, images).proportion_ci(method="wilson").low
-    assert f"by Wilson’s interval, which knows their number, it is {100 * low:.1f}–100.0%" in written(
-        workspace
-    )
+    low = 100 * binomtest(images, images).proportion_ci(method="wilson").low
+    page = written(workspace)
+    assert f"by Wilson’s interval, which knows their number, it is {low:.1f}–100.0%" in page
+    assert f"Wilson’s interval</a> top-1 is {low:.1f}–100.0 there" in page
 
 
 def test_decisions_are_counted_and_stand_beside_pictures_under_two_labels(
@@ -543,6 +543,10 @@ def test_the_table_shows_the_numbers_of_scores_json(page: Page, site: Path) -> N
                 row.locator("td").first.get_attribute("data-value"),
             )
             scores = json.loads((site / f"evaluations/{dataset}/{backbone}/{head}/scores.json").read_text())
+            validation = pd.read_csv(site / f"evaluations/{dataset}/{backbone}/{head}/validation.csv")
+            chosen = validation.loc[validation["chosen"], "top1"].item()
+            shown = row.locator("td.number .value").first.inner_text().split()[0]
+            assert shown == f"{100 * chosen:.1f}"
             cells = row.locator("[data-metric]").all()
             assert len(cells) == 7
             for cell in cells:
