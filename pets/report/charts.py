@@ -56,7 +56,7 @@ WHOLE = Axis(0, 1, (0, 0.25, 0.5, 0.75, 1))
 def axis_around(intervals: Sequence[Sequence[float]]) -> Axis:
     """The narrowest axis with round ends and 3 to 6 ticks on which all intervals fit."""
     low, high = min(each[0] for each in intervals), max(each[1] for each in intervals)
-    for step in (0.005, 0.01, 0.02, 0.05, 0.1, 0.2):
+    for step in (0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5):
         first, last = int(np.floor(low / step + 1e-9)), int(np.ceil(high / step - 1e-9))
         if last - first <= 5:
             break

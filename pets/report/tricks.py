@@ -6,13 +6,14 @@ from math import isnan
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from pets.report.outputs import existing
 from pets.tricks.catalogue import BY_NAME, TRICKS, title_of
 
 NETWORKS = {"linear": "the linear layer", "mlp": "the MLP"}
-SHOWN = 0.03  # effects beyond this are an arrow at the edge of the chart
+SHOWN = 0.9  # share of the intervals' ends that the axis reaches: one that fails must not hide the others
 
 
 @dataclass(frozen=True)
@@ -136,7 +137,9 @@ class Tricks:
     @property
     def axis(self) -> tuple[float, float]:
         """The lowest and highest end of an interval that the chart shows."""
-        ends = self.effects[["low", "high"]].clip(-SHOWN, SHOWN)
+        ends = self.effects.loc[~self.effects["trick"].isin(["mlp", "all"]), ["low", "high"]]
+        most = float(np.nanquantile(ends.abs(), SHOWN))
+        ends = ends.clip(-most, most)
         return float(min(ends["low"].min(), -0.01)), float(max(ends["high"].max(), 0.01))
 
     @property

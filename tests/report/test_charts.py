@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from pets.report import charts
 from pets.report.curves import Curves
-from pets.report.tricks import Effect
+from pets.report.tricks import Effect, Tricks
 
 NASTY = '<script>alert("1")</script> & "more"'
 UNIT = st.floats(0, 1)
@@ -208,6 +208,16 @@ def test_effects_beyond_the_axis_are_arrows_and_missing_ones_leave_the_track_emp
     missing = float("nan")
     empty = parsed(charts.effects_track([effect(missing, missing, missing)], axis))
     assert not list(empty.iter("circle"))
+
+
+@pytest.mark.parametrize("size", [0.004, 0.4])
+def test_the_axis_of_the_tricks_fits_their_effects_but_not_one_that_fails(size: float) -> None:
+    effects = pd.DataFrame({"trick": [f"trick {i}" for i in range(20)], "effect": size}).assign(low=0.0)
+    effects["high"] = 1.2 * size
+    effects.loc[0, ["low", "effect", "high"]] = -0.9, -0.88, -0.86
+    low, high = Tricks("resnet18", effects, pd.DataFrame(), pd.DataFrame()).axis
+    assert low == pytest.approx(-max(1.2 * size, 0.01))
+    assert high == pytest.approx(max(1.2 * size, 0.01))
 
 
 def test_losses_that_are_not_finite_leave_a_gap_in_their_line_alone() -> None:
