@@ -421,7 +421,10 @@ def test_a_data_set_without_species_and_without_mistakes(
 def test_what_a_newcomer_cannot_know_is_among_the_words() -> None:
     words = (ROOT / "pets/report/words.html.j2").read_text().lower()
     attacks = ("PGD", "APGD", "FGSM", "DeepFool", "FMN", "total variation")
-    for word in (*attacks, *SCORES, "prior correction", "temperature", "logit", "NLL"):
+    training = ("SGD", "MLP", "hidden layer", "weight decay", "view")
+    for word in (*attacks, *training, "targeted", "Grad-CAM", "bootstrap", "Wilson"):
+        assert re.search(rf"<dt>[^<]*\b{word.lower()}\b", words), word
+    for word in (*SCORES, "prior correction", "temperature", "logit", "NLL"):
         assert word.lower().replace("_", " ") in words, word
 
 
