@@ -6,7 +6,7 @@ from pydantic import Field, PositiveInt
 from torch.nn import functional
 
 from pets.audit import duplicates, gallery
-from pets.audit.decisions import read_decisions
+from pets.audit.decisions import KEEP, read_decisions
 from pets.audit.kinds import DUPLICATE
 from pets.audit.labels import opinions
 from pets.audit.neighbours import nearest
@@ -62,7 +62,7 @@ def main(dataset: str, backbone: str) -> None:
         table.to_csv(folder / "audit.csv", index=False, lineterminator="\n", float_format="%.4f")
         paths = images.set_index("image_id")["path"]
         figures.write(folder, gallery.figures(table, paths, data.raw, settings.shown))
-    print(table["kind"].value_counts(sort=False).to_string())
+    print(table.loc[table["verdict"] != KEEP, "kind"].value_counts(sort=False).to_string())
 
 
 if __name__ == "__main__":

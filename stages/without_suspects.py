@@ -25,7 +25,8 @@ def main(dataset: str, backbone: str, head: str) -> None:
     metrics = without_each(predictions, classes, sets, samples, seed)
     with atomic(data.without_suspects(backbone, head)) as file:
         metrics.to_csv(file, index=False, lineterminator="\n", float_format="%.6f")
-    print(f"{len(leaks)} leaked images, {len(wrong)} suspected labels")
+    left_out = metrics.groupby("without")["left_out"].first()
+    print(", ".join(f"{left_out[name]} {name}" for name in list(sets)[1:3]), "among the test images")
 
 
 if __name__ == "__main__":
