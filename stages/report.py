@@ -23,6 +23,7 @@ def main() -> None:
     write_text(REPORTS / "index.html", html)
     write_text(REPORTS / "summary.md", summary.render(results.evaluations, results.attacks))
     runs.record(REPORTS / "run.js", page_id, TIMINGS)
+    print(f"{REPORTS / 'index.html'}: open it in a browser")
 
 
 if __name__ == "__main__":

@@ -160,8 +160,11 @@ def written(root: Path, name: str = "index.html") -> str:
     return (root / "reports" / name).read_text("utf-8")
 
 
-def test_the_same_evaluations_give_the_same_bytes(workspace: Path) -> None:
+def test_the_same_evaluations_give_the_same_bytes_and_the_page_is_named(
+    workspace: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     report.main()
+    assert capsys.readouterr().out == "reports/index.html: open it in a browser\n"
     first = written(workspace), written(workspace, "summary.md")
     report.main()
     assert (written(workspace), written(workspace, "summary.md")) == first
