@@ -823,6 +823,8 @@ def test_any_name_and_number_of_combinations(
     phone.reload()
     assert key in opened(phone)
     assert phone.evaluate("document.documentElement.scrollWidth") == 390
+    assert "there is no other" in phone.locator("#transfer").inner_text()
+    assert phone.locator("#transfer table").count() == 0
 
 
 def test_the_matrix_describes_the_cell_under_the_pointer_and_the_arrow_keys(page: Page) -> None:
