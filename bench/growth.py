@@ -147,11 +147,13 @@ def add(archive: tarfile.TarFile, path: str, data: bytes) -> None:
 
 
 def write_splits(workspace: Path, size: int) -> None:
-    """Catalog and splits of pictures that are not there."""
+    """Catalog and splits of pictures that are not there, in the shares of those that are."""
     images = pd.DataFrame({"image_id": [name(number) for number in range(size)]})
     images["label"] = images["image_id"].str.partition("_")[0]
     images["species"] = "dog"
-    images["split"] = np.where(np.arange(size) // CLASSES % 5 == 0, "val", "train")
+    of_class = np.arange(size) // CLASSES
+    training = np.where(of_class // 2 % 5 == 0, "val", "train")  # split.validation is a fifth of them
+    images["split"] = np.where(of_class % 2, "test", training)
     folder = workspace / Dataset(DATASET).folder
     folder.mkdir(parents=True)
     images.to_parquet(folder / "splits.parquet", index=False)
