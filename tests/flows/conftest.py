@@ -77,7 +77,7 @@ def eventually(look: Callable[[], Any], seconds: float = 120) -> Any:
     deadline = time.monotonic() + seconds
     while not (found := look()):
         assert time.monotonic() < deadline, f"not within {seconds} seconds"
-        time.sleep(0.1)
+        time.sleep(0.3)  # a request takes the server 20 ms
     return found
 
 
