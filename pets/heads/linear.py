@@ -25,6 +25,7 @@ LOOK = 5  # steps between two looks at the curvature and at which penalties have
 HISTORY = 10  # steps that L-BFGS remembers
 ROWS = 4096  # images of which logits are turned into a gradient at a time
 TOLERANCE = 1e-6  # of the loss, by the quadratic model of L-BFGS
+LOGITS = 1 << 28  # at a time, of all penalties that are solved together: 1 GiB, held twice
 
 
 class Settings(Section):
@@ -76,8 +77,11 @@ def solve(
     """
     centre = sum(rows.double().sum(0) for rows in features.split(ROWS)) / len(features)
     rotated, axes = _rotate(features, centre)
-    problem = _Problem(rotated, functional.one_hot(labels, classes).float(), penalties)
-    solution = problem.minimize().double().view(len(penalties), -1, classes)
+    truth = features.new_zeros(len(features), classes).scatter_(1, labels.unsqueeze(1), 1.0)
+    together = max(1, LOGITS // truth.numel())
+    parts = [penalties[start : start + together] for start in range(0, len(penalties), together)]
+    solutions = torch.cat([_Problem(rotated, truth, part).minimize() for part in parts])
+    solution = solutions.double().view(len(penalties), -1, classes)
     weights = axes @ solution[:, :-1]
     return weights.float(), (solution[:, -1] - centre @ weights).float()
 

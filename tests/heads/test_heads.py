@@ -121,15 +121,18 @@ def objective(
     classes=st.integers(2, 8),
     exponent=st.floats(-3.5, 0),
     seed=st.integers(0, 100),
+    at_once=st.sampled_from([1, linear.LOGITS]),
 )
 def test_linear_agrees_with_scikit_learn(
-    images: int, dimensions: int, classes: int, exponent: float, seed: int
+    images: int, dimensions: int, classes: int, exponent: float, seed: int, at_once: int
 ) -> None:
     generator = torch.Generator().manual_seed(seed)
     features = scaled(torch.randn(images, dimensions, generator=generator).relu() + 0.01)
     labels = torch.arange(images) % classes
-    penalties = [10**exponent, 0.05]  # solved together, each must come out as if alone
-    weights, biases = solve(features, labels, classes, penalties)
+    penalties = [10**exponent, 0.05]  # together or in turn, each must come out as if alone
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(linear, "LOGITS", at_once)
+        weights, biases = solve(features, labels, classes, penalties)
     for penalty, weight, bias in zip(penalties, weights, biases, strict=True):
         reference = LogisticRegression(C=1 / (penalty * images), tol=1e-9, max_iter=20_000)
         reference.fit(features.double().numpy(), labels.numpy())
