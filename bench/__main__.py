@@ -4,8 +4,8 @@ import importlib
 import sys
 
 ALL = (
-    "embedding", "growth", "store", "neighbours", "linear", "tricks", "finetune", "attack", "serving",
-    "flow", "pipeline",
+    "embedding", "int8", "growth", "store", "neighbours", "linear", "tricks", "finetune", "attack",
+    "serving", "flow", "pipeline",
 )  # fmt: skip
 
 
