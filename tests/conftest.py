@@ -243,7 +243,7 @@ def tab(browser: Browser, request: pytest.FixtureRequest) -> Iterator[Page]:
     context.close()
 
 
-# The longest files first, so that two test processes end at about the same time.
+# The longest files first, so that all test processes end at about the same time.
 LONGEST = (
     "tests/real/test_pets.py",
     "tests/stages/test_pipeline.py",
@@ -252,6 +252,9 @@ LONGEST = (
     "tests/stages/test_galleries.py",
     "tests/flows/test_stopping.py",
     "tests/stages/test_reruns.py",
+    "tests/stages/test_your_own_pictures.py",
+    "tests/stages/test_finetune.py",
+    "tests/report/test_page.py",
 )
 
 
