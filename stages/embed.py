@@ -14,7 +14,7 @@ from pets.dataset import Dataset
 from pets.embeddings import store
 from pets.embeddings.outliers import write_outliers
 from pets.embeddings.updating import update
-from pets.engines.choice import Name, choose
+from pets.engines.choice import COMPARED, Name, choose
 from pets.engines.cluster import Cluster
 from pets.engines.device import Device, Precision
 
@@ -48,12 +48,12 @@ def main(dataset: str, backbone: str) -> None:
 
 def embed(backbone: str, into: Path, data: Dataset, settings: Settings) -> None:
     """Bring the store ``into`` of one backbone's features up to the catalog."""
-    usable, network, raw = data.usable(), build(backbone, settings.weights, data.name), data.raw
-    usable["file"] = [raw / each for each in usable["path"]]
-    wanted = settings.engine, network, settings.device, settings.precision, list(usable["file"])
+    usable, network = data.usable(), build(backbone, settings.weights, data.name)
+    first = [data.raw / path for path in usable["path"].head(COMPARED)]
+    wanted = settings.engine, network, settings.device, settings.precision, first
     engine = Cluster(settings.cluster, *wanted) if settings.cluster else choose(*wanted)
     others = store.elsewhere(data, backbone)
-    computed, stale = update(into, usable, network, engine, settings.views, settings.dtype, others)
+    computed, stale = update(into, usable, data.raw, network, engine, settings.views, settings.dtype, others)
     if stale:
         print(f"everything is computed again: {stale}")
     print(f"{backbone}: {computed} images embedded, {len(usable) - computed} known before.")

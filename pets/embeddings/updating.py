@@ -20,13 +20,14 @@ from pets.images.preprocessing import Preprocessing
 def update(
     into: Path,
     images: pd.DataFrame,
+    folder: Path,
     network: Backbone,
     engine: Engine | Cluster,
     views: int,
     dtype: str,
     others: Iterable[Path] = (),
 ) -> tuple[int, str]:
-    """Make the store ``into`` hold the features of exactly ``images``: image_id, sha256 and file.
+    """Make the store ``into`` hold the features of exactly ``images``: image_id, sha256, path in ``folder``.
 
     What ``others``, stores of the same backbone, have is not computed again. Returns what `store.update`
     returns.
@@ -47,10 +48,11 @@ def update(
 
     def compute(missing: pd.DataFrame) -> Iterator[np.ndarray]:
         with progress_bar(len(missing), f"{network.name} on {engine.device_name}") as progress:
-            for vectors in engine.vectors(list(missing["file"]), views, list(missing["sha256"])):
+            files = [folder / path for path in missing["path"]]
+            for vectors in engine.vectors(files, views, list(missing["sha256"])):
                 progress.update(len(vectors))
                 yield vectors
 
-    with tempfile.TemporaryDirectory() as folder:
-        fixed = np.concatenate(list(engine.vectors(reference.write_pictures(Path(folder)), views)))
+    with tempfile.TemporaryDirectory() as temporary:
+        fixed = np.concatenate(list(engine.vectors(reference.write_pictures(Path(temporary)), views)))
     return store.update(into, images, recipe, engine.device_name, fixed, compute, others)

@@ -14,6 +14,7 @@ from pets.engines.pytorch import Engine
 
 Name = Literal["auto", "torch", "openvino"]
 ENGINES: dict[str, type[Engine]] = {"torch": Engine, "openvino": OpenVino}
+COMPARED = 16  # pictures, the first ones, whose features by OpenVINO are compared with PyTorch's
 LEAST_MEAN, LEAST = 0.999, 0.99  # cosine with PyTorch's features in float32: in the mean, and of each picture
 
 
@@ -31,7 +32,7 @@ def choose(
     if name == "torch":
         return Engine(backbone, device, precision)
     engine = OpenVino(backbone, device, precision)
-    mean, least = similarity(engine, backbone, pictures[: engine.batch_size])
+    mean, least = similarity(engine, backbone, pictures[:COMPARED])
     found = f"OpenVINO's features have a cosine of {mean:.4f} with float32's, at worst {least:.4f}"
     if mean >= LEAST_MEAN and least >= LEAST:
         print(f"{found}: it is used.")

@@ -17,11 +17,10 @@ import numpy as np
 
 from pets.backbones.base import Backbone
 from pets.core.errors import UserError
-from pets.engines.choice import Name, choose
+from pets.engines.choice import COMPARED, Name, choose
 from pets.engines.device import Device, Precision
 from pets.images.batches import read
 
-FIRST = 16  # pictures on which each worker compares its engine with PyTorch
 CHUNK = 64  # pictures that are sent to a worker at a time
 TIMEOUT = 10  # seconds in which a cluster must answer
 IN_FLIGHT = 2  # chunks at each worker: it computes one while the other arrives
@@ -61,7 +60,7 @@ class Cluster:
                 "docs/many-machines.md says, or set embed.cluster: null in params.yaml."
             ) from None
         self._ray = ray
-        first = ray.put([read(file) for file in files[:FIRST]])
+        first = ray.put([read(file) for file in files[:COMPARED]])
         network = ray.put(backbone)
         self._workers: list[Any] = [ray.remote(Worker).options(**place).remote() for place in _places(ray)]
         if not self._workers:

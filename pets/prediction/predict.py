@@ -85,12 +85,11 @@ def embed(model: Model, usable: pd.DataFrame, into: Path) -> None:
     """Bring the features of these pictures up to date, made as those that the head was fitted on."""
     weights = params.read("embed.weights", Path)
     device: Device = params.read("embed.device", Device)  # type: ignore[arg-type]
-    images = usable.assign(file=usable["path"].map(Path))
     for part, recipe in model.described["embeddings"].items():
         network = checked(build(part, weights, model.dataset), recipe, model.folder)
         engine = ENGINES[recipe["engine"]](network, device, recipe["precision"])
-        computed, _ = update(into / part, images, network, engine, recipe["views"], recipe["dtype"])
-        print(f"{part}: {computed} pictures embedded, {len(images) - computed} known before.")
+        computed, _ = update(into / part, usable, Path(), network, engine, recipe["views"], recipe["dtype"])
+        print(f"{part}: {computed} pictures embedded, {len(usable) - computed} known before.")
 
 
 def count_unknown(into: Path) -> int:
