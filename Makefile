@@ -30,7 +30,7 @@ demo: setup
 	@PATH="$(BIN):$$PATH" sh demo.sh $(DEMO)
 
 # Three test processes on two cores, since some wait for servers and browsers; with a second thread for PyTorch in each,
-# the same tests take half as much processor time again.
+# those of heads and galleries take half as much processor time again.
 test: setup check
 	@OMP_NUM_THREADS=1 PATH="$(BIN):$$PATH" $(BIN)/python -m pytest \
 		--numprocesses 3 --dist loadfile --no-loadscope-reorder

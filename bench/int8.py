@@ -28,8 +28,8 @@ from pets.classifier.training import train
 from pets.core import params
 from pets.core.files import checksum
 from pets.dataset import Dataset
+from pets.engines.choice import similarity
 from pets.engines.openvino import OpenVino
-from pets.engines.pytorch import Engine
 from pets.heads import Examples, linear
 from pets.images.batches import batches
 
@@ -64,18 +64,17 @@ def compare(data: Dataset) -> None:
     backbone = build(BACKBONE, Path("weights"))
     training = images["split"].eq("train").to_numpy().nonzero()[0]
     calibrating = [files[row] for row in training[:: len(training) // CALIBRATING]]
-    exact = Engine(backbone, "cpu", "float32").embed(files[:COMPARED], 1, "float32")
     correct = []
     whole, quantized = OpenVino(backbone, "cpu", "auto"), Quantized(backbone, calibrating)
     for precision, engine in ((whole.precision, whole), ("int8", quantized)):
-        cosine = torch.nn.functional.cosine_similarity(engine.embed(files[:COMPARED], 1, "float32"), exact)
+        mean, least = similarity(engine, backbone, files[:COMPARED])
         start = time.perf_counter()
         features = engine.embed(files, 1, "float16")
         rate = len(files) / (time.perf_counter() - start)
         correct.append(predicted_right(data, images, features))
         print(
             f"embed, openvino, {precision:9} {rate:6.1f} images a second; top-1 {correct[-1].mean():.4f}; "
-            f"cosine with float32 {cosine.mean():.4f}, at worst {cosine.min():.4f}"
+            f"cosine with float32 {mean:.4f}, at worst {least:.4f}"
         )
     gained, lost = (correct[1] & ~correct[0]).sum(), (correct[0] & ~correct[1]).sum()
     p = binomtest(gained, gained + lost).pvalue if gained + lost else 1.0
