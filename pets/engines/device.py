@@ -24,14 +24,17 @@ def resolve_device(wanted: Device) -> str:
 
 
 def resolve_precision(wanted: Precision, device: str) -> str:
-    """The precision that "auto" means on a device: the fastest that keeps the features."""
+    """The precision that "auto" means on a device: the fastest that keeps the features.
+
+    On a CPU it is bfloat16 where a unit for matrices multiplies it (AMX, or Arm's). AVX512-BF16 alone makes
+    OpenVINO 0.5 to 1.0 times as fast as float32 does, and PyTorch 0.6 (ViT, VGG-16) to 1.3 (Lite0).
+    """
     if wanted != "auto":
         return wanted
     if device == "cuda":
         return "float16"
     processor = torch.cpu.get_capabilities()
-    native = any(processor.get(each) for each in ("avx512_bf16", "amx_bf16", "bf16"))  # the last is Arm's
-    return "bfloat16" if native else "float32"
+    return "bfloat16" if processor.get("amx_bf16") or processor.get("bf16") else "float32"  # bf16: Arm's
 
 
 def _keep_freed_memory() -> None:

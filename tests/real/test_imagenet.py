@@ -43,7 +43,7 @@ def top1(name: str, features: torch.Tensor, files: list[Path]) -> float:
 def test_names_the_photographs(name: str, least: float, photographs: list[Path]) -> None:
     full = embed(name, photographs, "float32")
     assert top1(name, full, photographs) >= least
-    native = resolve_precision("auto", "cpu") == "bfloat16"  # emulated, it takes ten times as long
+    native = resolve_precision("auto", "cpu") == "bfloat16"  # elsewhere slow, and emulated ten times slower
     some = slice(None, None, None if native else 10)
     half = embed(name, photographs[some], "bfloat16")
     assert torch.nn.functional.cosine_similarity(full[some], half).mean() >= 0.999
