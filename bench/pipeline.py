@@ -1,6 +1,7 @@
 """`dvc repro` on all the Pets at 128 px, EfficientNet-Lite0 and the linear head; again; and the galleries."""
 
 import hashlib
+import json
 import os
 import subprocess
 import sys
@@ -14,6 +15,7 @@ import psutil
 from bench.workspace import ROOT, clone, set_params
 
 PETS = ROOT.parent / "shared" / "data" / "oxford-iiit-pet-128px"
+METRICS = "evaluations/oxford-iiit-pet/efficientnet_lite0/linear/metrics.json"
 
 
 def main() -> None:
@@ -29,6 +31,7 @@ def main() -> None:
         workspace = Path(folder, "pets")
         clone(workspace, "run.backbones=[efficientnet_lite0]", "run.heads=[linear]", *archives)
         _report("dvc repro, 7,349 images, archives to evaluation", workspace, "evaluate")
+        print(f"test top-1: {json.loads((workspace / METRICS).read_text())['top1']:.4f}")
         _report("dvc repro again, nothing changed", workspace, "evaluate")
         set_params(workspace, "train.linear.penalties=[0.01, 0.1]")
         _report("dvc repro, other penalties", workspace, "evaluate")

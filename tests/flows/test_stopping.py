@@ -76,7 +76,7 @@ class TestStopping:
         undisturbed: Callable[[int], tuple[list[str], dict[str, str]]],
         number: signal.Signals,
     ) -> None:
-        kills, at_once = int(os.environ.get("KILLS", "6")), 2
+        kills, at_once = int(os.environ.get("KILLS", "4")), 2
 
         def kill(toy: Toy, first: int) -> int:
             """Kill every second run, beginning with ``first``; returns how many kills met a live run."""

@@ -27,9 +27,9 @@ DOGS = 100
 
 
 @pytest.fixture(scope="module")
-def folder(reported: Callable[[str], Workspace]) -> Iterator[Path]:
+def folder(reported: Workspace) -> Iterator[Path]:
     """Lite0 and the linear head, trained on the subset's photographs: the working folder."""
-    workspace = reported("oxford-iiit-pet-subset")
+    workspace = reported
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(workspace.path)
         yield workspace.path

@@ -1,7 +1,6 @@
 """On the Pets: copies planted among other images are found, and so are labels that were changed."""
 
 import io
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -33,9 +32,9 @@ COPIES = [
 
 
 @pytest.fixture
-def subset(reported: Callable[[str], Workspace], monkeypatch: pytest.MonkeyPatch) -> pd.DataFrame:
+def subset(reported: Workspace, monkeypatch: pytest.MonkeyPatch) -> pd.DataFrame:
     """The images of the subset, whose workspace is the working folder."""
-    monkeypatch.chdir(reported("oxford-iiit-pet-subset").path)
+    monkeypatch.chdir(reported.path)
     data = Dataset(NAME)
     return data.splits().merge(data.catalog("image_id", "path"), on="image_id")
 

@@ -1,6 +1,6 @@
 """A few photographs of a few breeds: calibration does no harm, and PGD finds what the reference finds."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -28,10 +28,10 @@ IMAGES = 6  # attacked of each draw
 
 
 @pytest.fixture(scope="module")
-def catalog(reported: Callable[[str], Workspace]) -> Iterator[pd.DataFrame]:
+def catalog(reported: Workspace) -> Iterator[pd.DataFrame]:
     """The subset's photographs with labels, paths and features, in the run's folder."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(reported("oxford-iiit-pet-subset").path)
+        patch.chdir(reported.path)
         data = Dataset(DATASET)
         images = data.splits().merge(data.catalog("image_id", "path"), on="image_id")
         images["vector"] = list(store.read(data.embeddings(BACKBONE)).vectors_of(images["image_id"]))
