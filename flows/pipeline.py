@@ -15,6 +15,7 @@ import os
 import signal
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from functools import partial
@@ -315,6 +316,8 @@ def _plan(targets: list[str], force: bool, changes: dict[str, Any]) -> None:
     width = max(len(each.name) for each in planned)
     for each in planned:
         print(f"{each.action:8} {each.name:{width}}  {each.reason}")
+    counts = Counter(each.action for each in planned)
+    _report(f"of {len(planned)} stages: {', '.join(f'{count} {action}' for action, count in counts.items())}")
 
 
 def _report(message: str) -> None:

@@ -16,7 +16,7 @@ from typing import Any
 from pets import sources
 from pets.core import names
 from pets.core.errors import UserError
-from pets.core.params import check, override
+from pets.core.params import FILE, check, override
 from pets.sources.image_folder import Settings, absolute
 
 
@@ -37,4 +37,5 @@ if __name__ == "__main__":
     try:
         override(sys.argv[1:], complete)
     except UserError as error:
-        sys.exit(f"params: {error}")
+        sys.exit(f"params: {error}\n{FILE} is unchanged.")
+    print(f"{FILE} has now {', '.join(sys.argv[1:])}")

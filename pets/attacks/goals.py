@@ -59,10 +59,10 @@ def choose_goals(test: pd.DataFrame, probabilities: np.ndarray, classes: list[st
         for one, other in permutations(range(len(names)), 2):
             targets = np.where(np.arange(len(names)) == one, other, -1)
             found.append(goal(f"{names[one]} to {names[other]}", names, groups, targets))
-    # A label's neighbour is the other label with the highest mean probability over its images.
+    # A label's closest class is the other label with the highest mean probability over its images.
     mean = np.zeros((len(classes), len(classes)))
     for each in np.unique(label):
         mean[each] = probabilities[label == each].mean(0)
     np.fill_diagonal(mean, -1)
-    found.append(goal("to its neighbour", pd.Index(classes), np.arange(len(classes)), mean.argmax(1)))
+    found.append(goal("to its closest class", pd.Index(classes), np.arange(len(classes)), mean.argmax(1)))
     return sorted(found, key=lambda goal: goal.name != "dog to cat")  # the classic first

@@ -25,9 +25,9 @@ class OpenSet:
 
     ``auroc``: a row for each kind of unknown pictures and score: unknown, score, images, auroc, low and high
     (its 95% interval), called_unknown (the share, by the chosen score), known_pass (the share of the test
-    images that are not), chosen. ``classes``: a row for each class that was left out: label, images, auroc,
-    called_unknown. ``histogram`` of the chosen score: pictures (test, classes left out, or a data set), from,
-    to, share.
+    images that are not), threshold (of the chosen score), chosen. ``classes``: a row for each class that was
+    left out: label, images, auroc, called_unknown. ``histogram`` of the chosen score: pictures (test, classes
+    left out, or a data set), from, to, share.
     """
 
     auroc: pd.DataFrame
@@ -70,6 +70,7 @@ def measure(
     shares = {name: float((each > unknown.threshold).mean()) for name, each in values.items()}
     table["called_unknown"] = table["unknown"].map(shares).where(table["score"] == unknown.score)
     table["known_pass"] = 1 - shares["test"]
+    table["threshold"] = np.where(table["score"] == unknown.score, unknown.threshold, np.nan)
     table["chosen"] = table["score"] == unknown.score
     classes = by_class.assign(auroc=by_class[unknown.score]).drop(columns=list(SCORES))
     return OpenSet(table, classes, _histogram(values))

@@ -87,7 +87,8 @@ def override(assignments: list[str], complete: Callable[[Any, list[str]], None] 
         section: Any = content
         for name in (*parents, last):
             if not isinstance(section, CommentedMap) or not (may_be_new or name in section):
-                raise UserError(f"{FILE} has no '{key}' to set; write it as section.key=value.")
+                known = section if isinstance(section, CommentedMap) else ()
+                raise UserError(f"{FILE} has no '{key}' to set; {nearest(name, map(str, known))}")
             parent, section = section, section.get(name) if name in section else _make(section, name)
         try:
             parent[last] = _as_blocks(YAML().load(value))
@@ -157,6 +158,8 @@ def _first(error: ValidationError, key: str, model: Any) -> str:
         return f"'{where}' is not a parameter; {nearest(str(problem['loc'][-1]), model.model_fields)}"
     if problem["type"] == "missing":
         return f"'{where}' is missing; add it (params.yaml in the repository shows every parameter)."
+    if problem["type"] == "list_type":
+        return f"'{where}' is {problem['input']!r}, and has to be a list: [{problem['input']}]."
     return f"'{where}' is {problem['input']!r}: {problem['msg']}."
 
 

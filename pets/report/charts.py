@@ -440,15 +440,22 @@ def loss_curves(curves: Mapping[str, pd.DataFrame]) -> Markup:
     return _chart(marks, height=304, alt=f"Loss at the end. {'; '.join(lines)}.")
 
 
-def score_histogram(table: pd.DataFrame) -> Markup:
-    """The share of each group of pictures over the score of unknown ones, a line for each group."""
+def score_histogram(table: pd.DataFrame, threshold: float) -> Markup:
+    """The share of each group of pictures over the score of unknown ones, a line for each group.
+
+    ``threshold`` is a dashed line, where it is within the scores.
+    """
     low, high, top = float(table["from"].min()), float(table["to"].max()), float(table["share"].max())
     plot = _Plot(top=12, height=280, high=1.08 * top)
     span = (high - low) or 1.0
     marks = plot.frame([tick for tick in round_ticks(0, 1.08 * top) if tick >= 0])
     for tick in round_ticks(low, low + span):
         x = plot.x((tick - low) / span)
-        marks.append(tag("text", _short(tick), x=x, y=plot.top + plot.height + 18, text_anchor="middle"))
+        text = _short(tick).replace("-", "−")
+        marks.append(tag("text", text, x=x, y=plot.top + plot.height + 18, text_anchor="middle"))
+    if low <= threshold <= high:
+        at = (threshold - low) / span
+        marks.append(plot.line("chance", (at, 0), (at, 1.08 * top)))
     lines = []
     for number, (name, rows) in enumerate(table.groupby("pictures", sort=False)):
         middle = (rows["from"].to_numpy(float) + rows["to"].to_numpy(float)) / 2

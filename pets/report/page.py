@@ -134,7 +134,7 @@ def render(results: Results) -> tuple[str, str]:
         learning_curves=charts.learning_curves,
         loss_curves=charts.loss_curves,
         main_result=main_result,
-        params=distinct([each.provenance["params"] for each in evaluations]),
+        params={name: value for each in evaluations for name, value in each.provenance["params"].items()},
         per_class=_per_class,
         percent=percent,
         reliability=charts.reliability,

@@ -73,12 +73,14 @@ def _attacks(evaluations: list[Evaluation], attacks: Mapping[str, Attack]) -> li
         masked = attacks[each.key].is_masked
         shares = [f"{100 * curve[name]:.1f}{' (masked)' if masked(name) else ''}" for name in columns]
         rows.append([_plain(f"{each.backbone}, {each.head}"), *shares])
+    marked = any("(masked)" in cell for row in rows for cell in row)
+    explained = " Masked: other attacks beat PGD, so this is no robustness." if marked else ""
     return [
         "### Under attack",
         table(["Backbone, head", *columns], rows),
         f"Robust accuracy in percent on {attacks[evaluations[0].key].images} test images where every pixel "
-        "may change by that much: what PGD and APGD leave, untargeted, L-infinity, white-box, before saving. "
-        "Masked: other attacks beat PGD, so this is no robustness.",
+        f"may change by that much: what PGD and APGD leave, untargeted, L-infinity, white-box, before saving."
+        f"{explained}",
     ]
 
 

@@ -1,4 +1,4 @@
-"""How well unknown pictures are told, as the page shows it: the tables of the stage `unknown`."""
+"""How well unknown pictures are recognized, as the page shows it: the tables of the stage `unknown`."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -25,7 +25,7 @@ class OpenSet:
 
     @property
     def extremes(self) -> tuple[list[Any], list[Any]]:
-        """The five classes that are told worst when they are unknown, and the five told best."""
+        """The five classes that are hardest to recognize as unknown, and the five easiest."""
         ordered = list(self.classes.sort_values(["auroc", "label"]).itertuples())
         return ordered[:5], ordered[::-1][:5]
 

@@ -62,7 +62,7 @@ def absolute(path: Path) -> Path:
             f"{{url: {path}, md5: {checksum(folder, 'md5')}}}."
         )
     if not folder.is_dir():
-        raise UserError(f"there is no folder {folder}; correct its path in params.yaml.")
+        raise UserError(f"there is no folder {folder}; correct the path of the data set.")
     return folder
 
 

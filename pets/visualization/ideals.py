@@ -99,14 +99,15 @@ def imagenet_sheets(
         sheet(
             "ideals",
             f"{backbone}'s ideals of ImageNet classes",
-            f"Activation maximization through {backbone}'s own classifier: {method.description}.",
+            "An ideal is a picture computed from noise so that the network finds a class as probable as it "
+            f"can (activation maximization), here by {backbone}'s own classifier: {method.description}. "
+            "How confident the network is says little about how much a person recognizes.",
             complete,
         ),
         sheet(
             "without_total_variation",
             f"{backbone}'s ideals without total variation",
-            "The same ideals, from the same seed, with the weight of total variation set to 0. "
-            "How confident the network is says little about how much a person recognizes.",
+            "The same ideals, from the same seed, with the weight of total variation set to 0.",
             rough,
             "without total variation",
         ),

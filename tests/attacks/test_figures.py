@@ -48,7 +48,7 @@ def test_a_caption_has_every_fact() -> None:
 def test_each_outcome_is_a_figure_of_the_original_the_change_and_the_result() -> None:
     breed = "staffordshire_bull_terrier"
     facts = {
-        "label": breed, "image_id": "a_7", "fooled": True, "truth": breed, "goal": "to its neighbour",
+        "label": breed, "image_id": "a_7", "fooled": True, "truth": breed, "goal": "to its closest class",
         "target": "american_pit_bull_terrier", "truth_before": 0.999999, "target_before": 0.0,
         "truth_after": 0.02, "target_after": 0.98, "attack": "L2-PGD", "constraint": "L2 at most 1.5",
         "steps": 3, "l2": 1.234, "levels": 3, "non_finite": False, "surrogate": False,
@@ -59,10 +59,10 @@ def test_each_outcome_is_a_figure_of_the_original_the_change_and_the_result() ->
     outcomes = [Outcome(dict(facts), original, result), of_a_dog]
     first, second = draw(outcomes, "m", synthetic=False)
     assert [each.facts["name"] for each in outcomes] == [first.name, second.name]
-    assert first.name == "001_to_its_neighbour_l2-pgd_a_7"
+    assert first.name == "001_to_its_closest_class_l2-pgd_a_7"
     assert second.name.startswith("002_")
     assert first.caption == caption(outcomes[0].facts, "m", False)
-    assert first.title == "Staffordshire bull terrier, to its neighbour: L2-PGD"
+    assert first.title == "Staffordshire bull terrier, to its closest class: L2-PGD"
     assert [tile.picture.shape for tile in first.tiles] == [(168, 224, 3)] * 3
     assert [int(tile.picture.mean().round()) for tile in first.tiles] == [100, 128 + 3 * 42, 103]
     assert [tile.lines for tile in first.tiles] == [

@@ -31,12 +31,12 @@ def images(each: int, species: bool = True) -> tuple[pd.DataFrame, np.ndarray]:
 def test_only_correctly_classified_images_are_chosen_and_every_breed_before_a_second_of_any() -> None:
     rows, probabilities = images(each=9)
     found = {goal.name: goal for goal in choose_goals(rows, probabilities, CLASSES, 4)}
-    assert list(found) == ["dog to cat", "cat to dog", "to its neighbour"]
+    assert list(found) == ["dog to cat", "cat to dog", "to its closest class"]
     predicted = dict(zip(rows["image_id"], probabilities.argmax(1), strict=True))
     for goal in found.values():
         assert len(goal.images) == 4
         assert all(CLASSES[predicted[row.image_id]] == row.label for row in goal.images.itertuples())
-    assert set(found["to its neighbour"].images["label"]) == set(CLASSES)
+    assert set(found["to its closest class"].images["label"]) == set(CLASSES)
     assert set(found["dog to cat"].images["label"]) == {"beagle", "pug"}
 
 
@@ -57,5 +57,5 @@ def test_the_target_is_the_other_species_or_the_most_confused_class() -> None:
 def test_there_may_be_fewer_images_than_wanted_and_without_species_there_are_only_labels() -> None:
     rows, probabilities = images(each=3, species=False)
     (only,) = choose_goals(rows, probabilities, CLASSES, 50)
-    assert only.name == "to its neighbour"
+    assert only.name == "to its closest class"
     assert len(only.images) == 8

@@ -129,13 +129,13 @@ def write_curve(file: Path, best: float) -> None:
 def write_unknown(folder: Path, labels: list[str]) -> None:
     """What the stage `unknown` writes: the second of two scores is chosen."""
     rows = [
-        (unknown, score, 40, auroc, auroc - 0.03, auroc + 0.02, called, 0.96, score == "max_logit")
+        (unknown, score, 40, auroc, auroc - 0.03, auroc + 0.02, called, 0.96, 0.2, score == "max_logit")
         for unknown, auroc, called in (("textures", 0.97, 0.93), ("classes left out", 0.81, 0.35))
         for score in ("energy", "max_logit")
     ]
-    columns = ["unknown", "score", "images", "auroc", "low", "high", "called_unknown", "known_pass", "chosen"]
+    columns = ["unknown", "score", "images", "auroc", "low", "high", "called_unknown", "known_pass"]
     folder.mkdir(parents=True)
-    pd.DataFrame(rows, columns=columns).to_csv(folder / "auroc.csv", index=False)
+    pd.DataFrame(rows, columns=[*columns, "threshold", "chosen"]).to_csv(folder / "auroc.csv", index=False)
     classes = {
         "label": labels,
         "images": 12,
@@ -217,7 +217,7 @@ def write_attack(folder: Path, labels: list[str], image_ids: list[str]) -> None:
     examples, figures = [], []
     for number, (image, attack) in enumerate(((0, "PGD"), (1, "PGD"), (0, "FGSM")), start=1):
         facts = {
-            "goal": "to its neighbour", "attack": attack, "constraint": "L-infinity at most 4/255",
+            "goal": "to its closest class", "attack": attack, "constraint": "L-infinity at most 4/255",
             "image_id": image_ids[image], "label": labels[0], "truth": labels[0], "target": labels[-1],
             "steps": number, "non_finite": False, "surrogate": False,
             "fooled_before_saving": True, "fooled": attack == "PGD",
@@ -248,9 +248,9 @@ def write_attack(folder: Path, labels: list[str], image_ids: list[str]) -> None:
     pd.DataFrame(methods).to_csv(folder / "attacks.csv", index=False)
     robust = {"0/255": 0.9, "0.5/255": 0.5, "1/255": 0.0}
     summary = {
-        "fooled": {"to its neighbour": 1.0},
+        "fooled": {"to its closest class": 1.0},
         "surrogate": folder.name == "knn",
-        "gallery": {"wanted": 2, "found": {"dog to cat": 0, "to its neighbour": 2}},
+        "gallery": {"wanted": 2, "found": {"dog to cat": 0, "to its closest class": 2}},
         "robust_accuracy": robust,
         "robust_accuracy_pgd": robust,
         "masked": [],

@@ -249,7 +249,7 @@ class TestBadInput:
     @pytest.mark.parametrize(
         ("make", "message"),
         [
-            (lambda path: None, "there is no folder {}; correct its path in params.yaml."),
+            (lambda path: None, "there is no folder {}; correct the path of the data set."),
             (
                 lambda path: path.write_bytes(b"x"),
                 "{} is a file, not a folder; of an archive give, in place of path, ",
