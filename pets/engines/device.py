@@ -26,15 +26,19 @@ def resolve_device(wanted: Device) -> str:
 def resolve_precision(wanted: Precision, device: str) -> str:
     """The precision that "auto" means on a device: the fastest that keeps the features.
 
-    On a CPU it is bfloat16 where a unit for matrices multiplies it (AMX, or Arm's). AVX512-BF16 alone makes
-    OpenVINO 0.5 to 1.0 times as fast as float32 does, and PyTorch 0.6 (ViT, VGG-16) to 1.3 (Lite0).
+    On a CPU it is bfloat16 where the processor multiplies it faster than float32, by a unit for matrices
+    (AMX, or Arm's) or by AVX512-BF16. Of the latter Intel's has no more throughput than float32: with it,
+    OpenVINO was 0.5 to 1.0 times as fast as in float32, and PyTorch 0.6 (ViT, VGG-16) to 1.3
+    (EfficientNet-Lite0).
     """
     if wanted != "auto":
         return wanted
     if device == "cuda":
         return "float16"
     processor = torch.cpu.get_capabilities()
-    return "bfloat16" if processor.get("amx_bf16") or processor.get("bf16") else "float32"  # bf16: Arm's
+    matrices = processor.get("amx_bf16") or processor.get("bf16")  # the last is Arm's
+    vectors = processor.get("avx512_bf16") and not str(processor.get("cpu_name")).startswith("Intel")
+    return "bfloat16" if matrices or vectors else "float32"
 
 
 def _keep_freed_memory() -> None:

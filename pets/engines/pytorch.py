@@ -1,7 +1,8 @@
 """A backbone run by PyTorch: on a GPU where there is one, in mixed precision where that is faster.
 
-bfloat16, where a processor has AMX for it, makes EfficientNet-Lite0 twice as fast as float32 and keeps its
-pooled features to a cosine of 0.9997; folding the batch norms or compiling gave nothing beyond that.
+bfloat16, on a processor that is fast with it (see `resolve_precision`), made EfficientNet-Lite0 twice as fast
+as float32 and keeps its pooled features to a cosine of 0.9997; folding the batch norms or compiling gave
+nothing beyond that.
 """
 
 from collections.abc import Iterable, Iterator, Sequence

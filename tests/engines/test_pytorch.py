@@ -9,7 +9,7 @@ import torch
 from pets.backbones.base import Backbone
 from pets.core.errors import UserError
 from pets.core.files import checksum
-from pets.engines.device import Precision
+from pets.engines.device import Precision, resolve_precision
 from pets.engines.pytorch import Engine
 from pets.images.batches import batches
 
@@ -116,3 +116,22 @@ def test_a_picture_that_vanished_or_changed_is_reported(
     assert len(next(engine.vectors(files[:3], 1, checksums))) == 3
     with pytest.raises(UserError, match=r"1\.png has changed since it was cataloged; run `dvc repro`"):
         list(engine.vectors(files[:3], 1, [checksums[0], checksums[0], checksums[2]]))
+
+
+@pytest.mark.parametrize(
+    ("processor", "precision"),
+    [
+        ({"cpu_name": "Intel Xeon", "avx512_bf16": True, "amx_bf16": True}, "bfloat16"),
+        ({"cpu_name": "Intel Xeon", "avx512_bf16": True, "amx_bf16": False}, "float32"),
+        ({"cpu_name": "AMD EPYC", "avx512_bf16": True, "amx_bf16": False}, "bfloat16"),
+        ({"cpu_name": "AMD EPYC", "avx512_bf16": False}, "float32"),
+        ({"architecture": "aarch64", "bf16": True}, "bfloat16"),
+        ({}, "float32"),
+    ],
+)
+def test_bfloat16_where_the_processor_is_faster_with_it(
+    processor: dict[str, str | bool], precision: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: processor)
+    assert resolve_precision("auto", "cpu") == precision
+    assert resolve_precision("bfloat16", "cpu") == "bfloat16"
