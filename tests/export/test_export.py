@@ -182,7 +182,8 @@ def test_the_stage_exports_the_models_that_are_asked_for(finished: Workspace, tm
     workspace = finished.copy(tmp_path / "workspace")
     unknown = f"export.models=[{{backbone: {BACKBONE}, head: mlp}}]"
     output = workspace.run("python", "-m", "stages.params", unknown, fails=True)
-    assert output.count("\n") == 1
+    assert output.count("\n") == 2
+    assert output.endswith("\nparams.yaml is unchanged.\n")
     assert f"{BACKBONE} with mlp, which the run doesn't train" in output
     models = f"export.models=[{{backbone: {BACKBONE}, head: linear}}]"
     twice = models.replace("}]", f"}}, {{backbone: {BACKBONE}, head: linear}}]")
