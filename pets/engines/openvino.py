@@ -16,6 +16,7 @@ from pets.engines.device import Device, Precision, resolve_precision
 from pets.engines.pytorch import Engine
 from pets.images.preprocessing import Preprocessing
 
+BATCH = 8  # images; 16 are 5% slower, since each core has a batch of its own in its cache
 HINTS = {"float32": "f32", "bfloat16": "bf16"}
 
 
@@ -38,6 +39,7 @@ class OpenVino(Engine):
         where = "cpu" if device == "auto" else device
         super().__init__(backbone, where, "float32")
         self.precision = resolve_precision(precision, where)
+        self.batch_size = BATCH
         if where != "cpu" or self.precision not in HINTS:
             raise UserError(
                 f"embed.engine is openvino, which runs on the CPU in float32 or bfloat16, not on {where} in "
