@@ -79,7 +79,7 @@ def _attacks(evaluations: list[Evaluation], attacks: Mapping[str, Attack]) -> li
         "### Under attack",
         table(["Backbone, head", *columns], rows),
         f"Robust accuracy in percent on {attacks[evaluations[0].key].images} test images where every pixel "
-        f"may change by that much: what PGD and APGD leave, untargeted, L-infinity, white-box, before saving."
+        "may change by that much: what PGD and APGD leave, untargeted, L-infinity, white-box, before saving."
         f"{explained}",
     ]
 

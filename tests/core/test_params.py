@@ -129,6 +129,20 @@ def test_override_keeps_the_comments(file: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("assignment", "message"),
+    [
+        ("mine.sizes=4", "has no 'mine.sizes' to set; did you mean 'size'?"),
+        ("run.heads=linear", "'run.heads' is 'linear', and has to be a list: [linear]."),
+    ],
+)
+def test_a_mistaken_assignment_says_what_is_near(file: Path, assignment: str, message: str) -> None:
+    before = file.read_text()
+    with pytest.raises(UserError, match=re.escape(message)):
+        params.override([assignment])
+    assert file.read_text() == before
+
+
+@pytest.mark.parametrize(
     "assignment",
     [
         "run.heads=[knn,mlp]",

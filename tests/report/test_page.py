@@ -616,6 +616,7 @@ def test_the_page_says_how_well_unknown_pictures_are_recognized(page: Page) -> N
         rows, 4 * [("0.970\n0.940–0.990", "93.0%"), ("0.810\n0.780–0.830", "35.0%")], strict=True
     ):
         assert tuple(row.locator("td.number").all_inner_texts()) == cells
+    assert page.locator("#unknown .scores").first.locator(".chance").count() == 1  # the threshold
     left_out = page.locator("#unknown .left-out").first.locator("tbody")
     worst, best = (each.locator("td").first.inner_text() for each in left_out.all())
     assert (worst, best) == ("0.600", "0.900")
