@@ -27,9 +27,8 @@ def resolve_precision(wanted: Precision, device: str) -> str:
     """The precision that "auto" means on a device: the fastest that keeps the features.
 
     On a CPU it is bfloat16 where the processor multiplies it faster than float32, by a unit for matrices
-    (AMX, or Arm's) or by AVX512-BF16. Of the latter Intel's has no more throughput than float32: with it,
-    OpenVINO was 0.5 to 1.0 times as fast as in float32, and PyTorch 0.6 (ViT, VGG-16) to 1.3
-    (EfficientNet-Lite0).
+    (AMX, or Arm's) or by AVX512-BF16. With the latter alone, on an Intel Xeon, OpenVINO was 0.6 to 1.0 times
+    as fast as in float32, and PyTorch 0.6 (ViT, VGG-16) to 1.3 (EfficientNet-Lite0).
     """
     if wanted != "auto":
         return wanted

@@ -307,6 +307,7 @@ def test_every_adversarial_picture_is_on_the_page_with_its_caption(workspace: Pa
 def test_robust_accuracy_is_in_the_summary(workspace: Path) -> None:
     report.main()
     assert "| resnet18, linear | 90.0 | 50.0 | 0.0 |" in written(workspace, "summary.md")
+    assert "Masked" not in written(workspace, "summary.md")
     assert ">masked<" not in written(workspace, "index.html")
 
 
@@ -323,6 +324,7 @@ def test_robust_accuracy_that_another_attack_beats_is_marked_as_masked(workspace
     report.main()
     summary, page = written(workspace, "summary.md"), written(workspace, "index.html")
     assert "| resnet18, linear | 90.0 | 50.0 (masked) | 0.0 |" in summary
+    assert "Masked: other attacks beat PGD" in summary
     assert "| resnet18, knn | 90.0 (masked) | 50.0 (masked) | 0.0 (masked) |" in summary
     assert "At 0.5/255, classified correctly after PGD: 50.0%; after APGD: 0.0%." in page
     assert "after pictures made on resnet18 itself: 100.0%; after random noise: 0.0%." in page
