@@ -38,4 +38,5 @@ if __name__ == "__main__":
         override(sys.argv[1:], complete)
     except UserError as error:
         sys.exit(f"params: {error}\n{FILE} is unchanged.")
-    print(f"{FILE} has now {', '.join(sys.argv[1:])}")
+    for assignment in sys.argv[1:]:
+        print(f"{FILE} has now {assignment}")
